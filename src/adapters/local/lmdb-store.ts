@@ -1,0 +1,291 @@
+import { dirname } from "node:path";
+import { open, type RootDatabase } from "lmdb";
+import type { Clock } from "../../broker/ports/clock.ts";
+import { Damaged, Unavailable } from "../../broker/ports/failures.ts";
+import {
+  assertCommitWithinLimits,
+  type CommitResult,
+  type Item,
+  type Key,
+  type ScanPage,
+  type ScanRange,
+  type Store,
+  storeLimits,
+  type Write,
+} from "../../broker/ports/store.ts";
+import {
+  assertGetWithinLimits,
+  assertScanWithinLimits,
+  judgeCommit,
+  unexpired,
+} from "../memory/store-rules.ts";
+import { decodeItem, encodeItem, encodeKey } from "./lmdb-codec.ts";
+import { ensureFolder, syncFolder } from "./sync-folder.ts";
+
+export interface LmdbStoreOptions {
+  /** The data file; a lock file lies beside it. */
+  readonly path: string;
+  readonly clock: Clock;
+}
+
+/** So many bytes of values go into one LMDB transaction at most, or one commit. */
+const groupBytesMax = 16 * 1_024 * 1_024;
+
+/** Above every sort key: a bound that is longer than they are. */
+const sortEnd = new Uint8Array(storeLimits.sortBytesMax + 1).fill(0xff);
+
+interface Waiting {
+  readonly writes: readonly EncodedWrite[];
+  readonly until: number;
+  readonly bytes: number;
+  readonly resolve: (result: CommitResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface EncodedWrite {
+  readonly write: Write;
+  readonly key: Uint8Array;
+  /** What a put stores. */
+  readonly stored?: Uint8Array;
+}
+
+/**
+ * The store of one machine: a file that several processes may have open at once.
+ *
+ * Commits that arrive while a transaction is under way wait and go together into the next, so one
+ * fdatasync serves them all. Each is judged by itself, after those before it.
+ */
+export class LmdbStore implements Store {
+  readonly #db: RootDatabase<Uint8Array, Uint8Array>;
+  readonly #clock: Clock;
+  readonly #waiting: Waiting[] = [];
+  #writing: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  /** Why the file takes no commit any more. */
+  #broken: Error | undefined;
+
+  private constructor(db: RootDatabase<Uint8Array, Uint8Array>, clock: Clock) {
+    this.#db = db;
+    this.#clock = clock;
+  }
+
+  static async open({ path, clock }: LmdbStoreOptions): Promise<LmdbStore> {
+    await ensureFolder(dirname(path));
+    const db = open<Uint8Array, Uint8Array>({
+      path,
+      keyEncoding: "binary",
+      encoding: "binary",
+      compression: false,
+      noSubdir: true,
+      // A transaction resolves after its fdatasync only without this.
+      overlappingSync: false,
+      // With it a failed transaction rejects a promise that nobody holds, and Node ends the process.
+      eventTurnBatching: false,
+    });
+    await syncFolder(dirname(path));
+    return new LmdbStore(db, clock);
+  }
+
+  /** Waits for the commits under way. Later calls throw `Unavailable`. */
+  close(): Promise<void> {
+    this.#closing ??= Promise.resolve(this.#writing).then(() => this.#db.close());
+    return this.#closing;
+  }
+
+  async get(keys: readonly Key[]): Promise<(Item | undefined)[]> {
+    assertGetWithinLimits(keys);
+    return this.#read(() => {
+      const now = this.#clock.now();
+      return keys.map(({ partition, sort }) => {
+        const item = this.#find(encodeKey(partition, sort));
+        return unexpired(item, now);
+      });
+    });
+  }
+
+  async scan(range: ScanRange): Promise<ScanPage> {
+    assertScanWithinLimits(range);
+    const { partition, from, to = sortEnd, reverse = false, limit } = range;
+    const low = encodeKey(partition, from);
+    const high = encodeKey(partition, to);
+    if (Buffer.compare(low, high) > 0) return { items: [], more: false };
+    const [start, end] = reverse ? [high, low] : [low, high];
+    const bounds = { start, end, inclusiveEnd: true, reverse };
+    return this.#read(() => this.#page(bounds, limit, range.bytesMax));
+  }
+
+  async commit(writes: readonly Write[], until: number): Promise<CommitResult> {
+    assertCommitWithinLimits(writes);
+    // The caller may use its buffers again while the commit waits, so they are copied here.
+    const encoded = writes.map(encodeWrite);
+    const bytes = encoded.reduce((sum, { stored }) => sum + (stored?.length ?? 0), 0);
+    if (this.#closing !== undefined) throw new Unavailable(closed);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ writes: encoded, until, bytes, resolve, reject });
+      this.#writing ??= this.#writeGroups();
+    });
+  }
+
+  #page(bounds: Bounds, limit: number, bytesMax = Number.POSITIVE_INFINITY): ScanPage {
+    const now = this.#clock.now();
+    const items: Item[] = [];
+    let bytes = 0;
+    for (const { key, value } of this.#db.getRange(bounds)) {
+      const item = unexpired(decodeItem(key, value), now);
+      if (!item) continue;
+      items.push(item);
+      bytes += item.value.length;
+      if (items.length < limit && bytes < bytesMax) continue;
+      // Whether another follows is asked of the keys alone, so its value is not read.
+      const behind = { ...bounds, start: key, exclusiveStart: true, limit: 1 };
+      return { items, more: this.#db.getKeysCount(behind) > 0 };
+    }
+    return { items, more: false };
+  }
+
+  #find(key: Uint8Array): Item | undefined {
+    const bytes = this.#db.getBinary(key);
+    return bytes && decodeItem(key, bytes);
+  }
+
+  /** Law 2: lmdb keeps one snapshot for a whole turn, so it is told to look anew each time. */
+  #read<T>(read: () => T): T {
+    if (this.#closing !== undefined) throw new Unavailable(closed);
+    try {
+      this.#db.resetReadTxn();
+      return read();
+    } catch (error) {
+      throw readFailure(error);
+    }
+  }
+
+  async #writeGroups(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      if (this.#broken) this.#refuseWaiting(this.#broken);
+      else await this.#writeGroup();
+    }
+    this.#writing = undefined;
+  }
+
+  async #writeGroup(): Promise<void> {
+    let group: readonly Waiting[] = [];
+    let outcomes: readonly (CommitResult | Error)[] = [];
+    try {
+      await this.#db.transaction(() => {
+        // The group is taken here, as late as can be: meanwhile more have come.
+        group = this.#takeGroup();
+        outcomes = group.map((commit) => this.#attempt(commit));
+      });
+    } catch (error) {
+      // Where the callback never ran, nothing can have happened.
+      if (group.length === 0) return this.#refuseWaiting(error);
+      const outcome = await this.#outcomeOfFailure(error);
+      outcomes = group.map(() => outcome);
+    }
+    for (const [i, { resolve, reject }] of group.entries()) {
+      const outcome = outcomes[i] ?? { outcome: "unknown" };
+      if (outcome instanceof Error) reject(outcome);
+      else resolve(outcome);
+    }
+  }
+
+  #refuseWaiting(cause: unknown): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(unwritable(cause));
+  }
+
+  #takeGroup(): Waiting[] {
+    let bytes = 0;
+    const tooMany = this.#waiting.findIndex((commit, i) => {
+      bytes += commit.bytes;
+      return i > 0 && bytes > groupBytesMax;
+    });
+    return this.#waiting.splice(0, tooMany === -1 ? this.#waiting.length : tooMany);
+  }
+
+  /**
+   * Runs inside the transaction. lmdb does not roll back for what a callback throws, so the only
+   * thing that may throw here is a put that failed: after that LMDB itself refuses to commit.
+   */
+  #attempt({ writes, until }: Waiting): CommitResult | Error {
+    const now = this.#clock.now();
+    if (now > until) return new Unavailable("the commit came too late");
+    let verdict: CommitResult | "apply";
+    try {
+      const found = writes.map(({ key }) => this.#find(key));
+      const plain = writes.map(({ write }) => write);
+      verdict = judgeCommit(plain, found, now);
+    } catch (error) {
+      // Nothing was put yet, so this concerns this commit alone.
+      return readFailure(error);
+    }
+    if (verdict !== "apply") return verdict;
+    for (const { write, key, stored } of writes) {
+      if (stored) this.#db.putSync(key, stored);
+      else if (write.kind === "delete") this.#db.removeSync(key);
+    }
+    return { outcome: "applied" };
+  }
+
+  /**
+   * What the commits of a failed transaction hear. LMDB writes data pages first and at last the
+   * meta page that makes them count. A failure before that, be it a full disk (which it reports as
+   * EIO as often as not) or a put that failed, leaves the old state in force: nobody's commit
+   * happened. If the meta page itself could not be written, the disk may hold the old one or the
+   * new one; LMDB then refuses every later transaction, which is how we tell the two apart.
+   */
+  async #outcomeOfFailure(error: unknown): Promise<CommitResult | Error> {
+    const { commitError } = error as { commitError?: PromiseLike<unknown> };
+    // The callback threw and yet LMDB committed: nobody knows what.
+    if (!commitError) return { outcome: "unknown" };
+    const cause = await reasonOf(commitError);
+    if (this.#canWrite()) return unwritable(cause);
+    this.#broken = new Error("the store file must be opened anew", { cause });
+    return { outcome: "unknown" };
+  }
+
+  #canWrite(): boolean {
+    try {
+      this.#db.transactionSync(() => {});
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+interface Bounds {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+  readonly inclusiveEnd: boolean;
+  readonly reverse: boolean;
+}
+
+const closed = "the store is closed";
+
+function encodeWrite(write: Write): EncodedWrite {
+  const key = encodeKey(write.key.partition, write.key.sort);
+  return write.kind === "put" ? { write, key, stored: encodeItem(write) } : { write, key };
+}
+
+function unwritable(cause: unknown): Unavailable {
+  return new Unavailable("the store file cannot be written", { cause });
+}
+
+function readFailure(error: unknown): Error {
+  if (error instanceof Damaged) return error;
+  const { code = 0 } = error as { code?: number };
+  if (damageCodes.includes(code)) return new Damaged("store file", { cause: error });
+  return new Unavailable("the store file cannot be read", { cause: error });
+}
+
+/** MDB_PAGE_NOTFOUND, MDB_CORRUPTED, MDB_INVALID. */
+const damageCodes: readonly number[] = [-30_797, -30_796, -30_793];
+
+/** lmdb rejects with a general error that carries a promise of the real one. */
+async function reasonOf(promise: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    return await promise;
+  } catch (reason) {
+    return reason;
+  }
+}
