@@ -1,0 +1,186 @@
+import { addRoute, createRouter, findRoute, type RouterContext } from "rou3";
+import type { Broker } from "../broker/broker.ts";
+import { hex } from "../broker/bytes.ts";
+import { BrokerError, isBrokerError } from "../broker/errors.ts";
+import { metered, Usage } from "../broker/metering.ts";
+import { toBrokerError } from "../broker/port-errors.ts";
+import { type Answer, batchesType, batchType, type Operation, type OperationContext } from "./operation.ts";
+import { parse } from "./validation.ts";
+
+/** A request as every front can give it, whatever server or gateway it came through. */
+export interface HttpRequest {
+  readonly method: string;
+  /** The path without the query, still percent-encoded. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** A header by its lower-case name. */
+  header(name: string): string | undefined;
+  readonly body: Uint8Array;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: string | Uint8Array | undefined;
+}
+
+export interface HttpApiOptions {
+  readonly broker: Broker;
+  readonly operations: readonly Operation[];
+  /** Told of what is answered with 500: bugs and damage, never callers' mistakes. */
+  readonly onError: (error: unknown, requestId: string) => void;
+}
+
+type Route = readonly Operation[];
+
+/** The operations over HTTP: finds, validates, runs, and tells errors. Never throws. */
+export function createHttpApi(options: HttpApiOptions): (request: HttpRequest) => Promise<HttpResponse> {
+  const router = routerOf(options.operations);
+  return async (request) => {
+    const { broker } = options;
+    const usage = new Usage();
+    const io = metered(broker.ports, usage);
+    const requestId = requestIdOf(request) ?? hex(io.random.bytes(8));
+    let response: HttpResponse;
+    try {
+      response = toResponse(await perform(router, request, { broker, io }));
+    } catch (cause) {
+      response = failed(toBrokerError(cause), requestId, options.onError);
+    }
+    response.headers["x-request-id"] = requestId;
+    response.headers["x-broker-time"] = String(io.clock.now());
+    response.headers["x-tasso-units"] =
+      `w=${usage.writeUnits} r=${usage.readUnits} put=${usage.blobPuts} get=${usage.blobGets}`;
+    return response;
+  };
+}
+
+/** The answer to a request that a front refuses before it reaches the operations. */
+export function refusal(error: BrokerError, requestId: string): HttpResponse {
+  const { code, message, details, status } = error;
+  return json(status, { code, message, details, requestId });
+}
+
+async function perform(
+  router: RouterContext<Route>,
+  request: HttpRequest,
+  context: OperationContext,
+): Promise<Answer> {
+  const { route, params } = find(router, request);
+  const operation = choose(route, request);
+  const input = {
+    params: operation.params === undefined ? expectNone(params, "path") : parse(operation.params, params),
+    query: queryOf(operation, request.query),
+    body: bodyOf(operation, request),
+  };
+  return operation.run(context, input as never);
+}
+
+function find(router: RouterContext<Route>, { method, path }: HttpRequest) {
+  const found = findRoute(router, method, path);
+  if (found !== undefined) return { route: found.data, params: decoded(found.params ?? {}) };
+  const allowed = ["GET", "PUT", "POST", "PATCH", "DELETE"].filter((other) => findRoute(router, other, path) !== undefined);
+  if (allowed.length > 0) {
+    throw new BrokerError("method_not_allowed", `${method} is not possible here`, { field: "method", given: method, allowed });
+  }
+  throw new BrokerError("route_not_found", "there is no such path; GET /openapi.json lists them", { field: "path", given: path });
+}
+
+/** Several operations may share a path and differ in the type that they take or give. */
+function choose(route: Route, request: HttpRequest): Operation {
+  const accepted = request.header("accept");
+  const sent = request.header("content-type")?.split(";")[0]?.trim().toLowerCase();
+  const byAnswer = route.filter(({ produces }) => (produces === batchesType) === (accepted === batchesType));
+  const candidates = byAnswer.length > 0 ? byAnswer : route;
+  const takesBody = candidates.some(({ body, consumes }) => body !== undefined || consumes !== undefined);
+  if (!takesBody) return candidates[0] as Operation;
+  const chosen = candidates.find(({ consumes }) => (consumes ?? "application/json") === sent);
+  if (chosen !== undefined) return chosen;
+  const allowed = candidates.map(({ consumes }) => consumes ?? "application/json");
+  throw new BrokerError("unsupported_media_type", `a body must be ${allowed.join(" or ")}`, {
+    field: "content-type",
+    given: sent,
+    allowed,
+  });
+}
+
+function queryOf({ query: schema }: Operation, query: URLSearchParams): unknown {
+  const fields: Record<string, string> = {};
+  for (const [field, value] of query) {
+    if (field in fields) throw badRequest(`query.${field}`, "several values", "given once");
+    Object.defineProperty(fields, field, { value, enumerable: true });
+  }
+  return schema === undefined ? expectNone(fields, "query") : parse(schema, fields);
+}
+
+function bodyOf({ body: schema, consumes }: Operation, { body }: HttpRequest): unknown {
+  if (consumes === batchType) return body;
+  if (schema === undefined) {
+    if (body.length > 0) throw badRequest("body", `${body.length} bytes`, "empty");
+    return undefined;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(body));
+  } catch (error) {
+    throw badRequest("body", `${body.length} bytes`, `JSON in UTF-8: ${(error as Error).message}`);
+  }
+  return parse(schema, value);
+}
+
+function expectNone(fields: object, where: string): undefined {
+  const [field] = Object.keys(fields);
+  if (field !== undefined) throw new BrokerError("invalid", `${field} is not taken here`, { field, given: "given", allowed: `no ${where} field` });
+}
+
+function decoded(params: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(params).map(([field, value]) => {
+      try {
+        return [field, value.includes("%") ? decodeURIComponent(value) : value];
+      } catch {
+        throw badRequest(field, value, "percent-encoded UTF-8");
+      }
+    }),
+  );
+}
+
+function toResponse({ status, json: value, bytes, facts = {} }: Answer): HttpResponse {
+  if (bytes === undefined) return json(status, value);
+  const headers: Record<string, string> = { "content-type": batchesType };
+  for (const [fact, number] of Object.entries(facts)) {
+    headers[`x-tasso-${fact.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`] = String(number);
+  }
+  return { status, headers, body: bytes };
+}
+
+function failed(error: unknown, requestId: string, onError: HttpApiOptions["onError"]): HttpResponse {
+  const known = isBrokerError(error) ? error : new BrokerError("internal", "a bug; it was logged", {}, { cause: error });
+  if (known.status === 500) onError(error, requestId);
+  return refusal(known, requestId);
+}
+
+function json(status: number, value: unknown): HttpResponse {
+  if (value === undefined) return { status, headers: {}, body: undefined };
+  return { status, headers: { "content-type": "application/json" }, body: JSON.stringify(value) };
+}
+
+function badRequest(field: string, given: unknown, allowed: string): BrokerError {
+  return new BrokerError("bad_request", `${field} must be ${allowed}`, { field, given, allowed });
+}
+
+function requestIdOf(request: HttpRequest): string | undefined {
+  const given = request.header("x-request-id");
+  return given !== undefined && /^[\w.-]{1,128}$/.test(given) ? given : undefined;
+}
+
+function routerOf(operations: readonly Operation[]): RouterContext<Route> {
+  const router = createRouter<Route>();
+  for (const { method, path } of new Map(operations.map((operation) => [`${operation.method} ${operation.path}`, operation])).values()) {
+    const route = operations.filter((other) => other.method === method && other.path === path);
+    addRoute(router, method, path.replace(/\{(\w+)\}/g, ":$1"), route);
+  }
+  return router;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });

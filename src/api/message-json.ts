@@ -1,0 +1,98 @@
+import { invalid } from "../broker/errors.ts";
+import type { PlacedBatch } from "../broker/log/batch-row.ts";
+import { decodeBatch, derivedMessageId } from "../broker/log/batch.ts";
+import { BatchFormatError } from "../broker/log/batch-format-error.ts";
+import type { Message } from "../broker/log/message.ts";
+import { Damaged } from "../broker/ports/failures.ts";
+import type { Compression } from "../broker/ports/compression.ts";
+import type { OutgoingMessage } from "../broker/sending/send-messages.ts";
+import type { MessageIn } from "./schemas.ts";
+
+/** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
+export function fromJson({ body, bodyEncoding, tag, keys, properties, messageId, messageGroup, queue, bornAt }: MessageIn, path: string): OutgoingMessage {
+  return {
+    body: bodyEncoding === "base64" ? fromBase64(body, `${path}.body`) : fromUtf8(body, `${path}.body`),
+    ...(tag === undefined ? {} : { tag }),
+    ...(keys === undefined ? {} : { keys }),
+    ...(properties === undefined ? {} : { properties }),
+    ...(messageId === undefined ? {} : { messageId }),
+    ...(messageGroup === undefined ? {} : { messageGroup }),
+    ...(queue === undefined ? {} : { queue }),
+    ...(bornAt === undefined ? {} : { bornAt }),
+  };
+}
+
+/** Where a batch lies. */
+export interface Place {
+  readonly topic: string;
+  readonly queue: number;
+}
+
+/** The messages of a stored batch from `fromOffset` on, as the API tells them. Throws `Damaged`. */
+export async function toJson(
+  { base, storedAt, batch }: PlacedBatch,
+  { topic, queue }: Place,
+  { fromOffset, compression }: { fromOffset: number; compression: Compression },
+): Promise<object[]> {
+  const messages = await decodeStored(batch, compression);
+  const skipped = Math.max(0, fromOffset - base);
+  return messages.slice(skipped).map(({ body, bornAt, messageId, tag, keys, properties, messageGroup }, place) => ({
+    topic,
+    queue,
+    offset: base + skipped + place,
+    messageId: messageId ?? derivedMessageId(batch.id, queue, skipped + place),
+    ...encodedBody(body),
+    tag,
+    keys,
+    properties,
+    messageGroup,
+    bornAt,
+    storedAt,
+  }));
+}
+
+async function decodeStored(batch: PlacedBatch["batch"], compression: Compression): Promise<Message[]> {
+  try {
+    return await decodeBatch(batch, compression);
+  } catch (error) {
+    if (error instanceof BatchFormatError) throw new Damaged("batch", { cause: error });
+    throw error;
+  }
+}
+
+/** Text where the bytes are text and text is not longer than base64, as JSON would escape it. */
+function encodedBody(bytes: Uint8Array): { body: string; bodyEncoding: "utf8" | "base64" } {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const base64 = () => ({ body: buffer.toString("base64"), bodyEncoding: "base64" as const });
+  let body: string;
+  try {
+    body = decoder.decode(bytes);
+  } catch {
+    return base64();
+  }
+  // Only control characters, quotes and backslashes grow in JSON; most bodies have few of them.
+  const escapes = body.match(escaped)?.length ?? 0;
+  const larger = bytes.length + 5 * escapes > Math.ceil(bytes.length / 3) * 4;
+  return larger && JSON.stringify(body).length > Math.ceil(bytes.length / 3) * 4 + 2
+    ? base64()
+    : { body, bodyEncoding: "utf8" };
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON escapes
+const escaped = /["\\\u0000-\u001f]/g;
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function fromUtf8(text: string, field: string): Uint8Array {
+  if (/\p{Surrogate}/u.test(text)) throw invalid(field, "text", "well-formed Unicode, or base64 with bodyEncoding");
+  return Buffer.from(text, "utf8");
+}
+
+const base64Pattern = /^[A-Za-z0-9+/]*={0,2}$/;
+
+function fromBase64(text: string, field: string): Uint8Array {
+  const bytes = Buffer.from(text, "base64");
+  if (text.length % 4 !== 0 || !base64Pattern.test(text) || bytes.toString("base64") !== text) {
+    throw invalid(field, text, "base64 with padding, as bodyEncoding says");
+  }
+  return bytes;
+}

@@ -1,0 +1,72 @@
+import type * as z from "zod";
+import type { Broker } from "../broker/broker.ts";
+import type { ErrorCode } from "../broker/errors.ts";
+import type { Ports } from "../broker/ports/ports.ts";
+
+/** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
+export type Right = "none" | "send" | "pull" | "commit" | "admin";
+
+/** The types of bodies and answers that are not JSON. */
+export const batchType = "application/vnd.tasso.batch.v1";
+export const batchesType = "application/vnd.tasso.batches.v1";
+
+/** What an operation works with: a broker, and the ports of this one request, metered. */
+export interface OperationContext {
+  readonly broker: Broker;
+  readonly io: Ports;
+}
+
+/** What an operation answers: a value for JSON, or bytes of the type that it `produces`. */
+export interface Answer {
+  readonly status: 200 | 201 | 204;
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array;
+  /** Facts about a binary answer, told in headers `x-tasso-{name}`. */
+  readonly facts?: Readonly<Record<string, number>>;
+}
+
+/** One thing that a broker can be asked, described once for every front: routes, validation, OpenAPI, rights, policies. */
+export interface Operation {
+  readonly name: string;
+  readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
+  /** As in OpenAPI: `/v1/topics/{topic}`. */
+  readonly path: string;
+  readonly summary: string;
+  readonly right: Right;
+  readonly params?: z.ZodType;
+  readonly query?: z.ZodType;
+  readonly body?: z.ZodType;
+  /** The body is bytes of this type instead of JSON. */
+  readonly consumes?: typeof batchType;
+  /** The answer is bytes of this type, for callers who accept it. */
+  readonly produces?: typeof batchesType;
+  /** By status; null where the answer has no body or is bytes. */
+  readonly answers: Readonly<Record<number, z.ZodType | null>>;
+  readonly errors: readonly ErrorCode[];
+  run(context: OperationContext, input: never): Promise<Answer>;
+}
+
+type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
+
+/** The input of an operation as its schemas describe it. */
+export interface Input<P, Q, B> {
+  readonly params: Parsed<P>;
+  readonly query: Parsed<Q>;
+  readonly body: B extends z.ZodType ? z.output<B> : Uint8Array;
+}
+
+/** Ties the type of `run` to the schemas. */
+export function defineOperation<
+  P extends z.ZodType | undefined = undefined,
+  Q extends z.ZodType | undefined = undefined,
+  B extends z.ZodType | undefined = undefined,
+>(
+  operation: Omit<Operation, "params" | "query" | "body" | "run"> & {
+    readonly params?: P;
+    readonly query?: Q;
+    readonly body?: B;
+    run(context: OperationContext, input: Input<P, Q, B>): Promise<Answer>;
+  },
+): Operation {
+  return operation as unknown as Operation;
+}

@@ -1,0 +1,27 @@
+import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
+import { describeOf } from "./operations/describe.ts";
+import { health } from "./operations/health.ts";
+import { getMessage, pull, pullBatches } from "./operations/pull.ts";
+import { send, sendBatch } from "./operations/send.ts";
+import { changeTopic, createTopic, deleteTopic, getTopic, listTopics } from "./operations/topics.ts";
+import type { Operation } from "./operation.ts";
+
+const table: readonly Operation[] = [
+  createTopic,
+  changeTopic,
+  listTopics,
+  getTopic,
+  deleteTopic,
+  send,
+  sendBatch,
+  pull,
+  pullBatches,
+  getMessage,
+  commitOffsets,
+  getOffsets,
+  getLag,
+  health,
+];
+
+/** Everything that a broker can be asked. Fronts, descriptions and policies loop over this table. */
+export const operations: readonly Operation[] = [...table, describeOf(table)];

@@ -1,0 +1,136 @@
+import * as z from "zod";
+import { writeU32, writeU64 } from "../../broker/bytes.ts";
+import { expectQueue } from "../../broker/consuming/group-offsets.ts";
+import { BrokerError } from "../../broker/errors.ts";
+import { type PlacedBatch, placedBatches } from "../../broker/log/batch-row.ts";
+import type { RowsRead } from "../../broker/log/log-reader.ts";
+import { Damaged } from "../../broker/ports/failures.ts";
+import { toJson } from "../message-json.ts";
+import { batchesType, defineOperation, type OperationContext } from "../operation.ts";
+import { messageOut, messageParams, pullQuery, queueParams } from "../schemas.ts";
+
+const defaults = { max: 32, maxBytes: 1_048_576, waitMs: 0 };
+
+export const pull = defineOperation({
+  name: "pull",
+  method: "GET",
+  path: "/v1/topics/{topic}/queues/{queue}/messages",
+  summary: "Messages of one queue from an offset on: at least one if there is one, waiting up to `waitMs` for it.",
+  right: "pull",
+  params: queueParams,
+  query: pullQuery,
+  answers: {
+    200: z.object({
+      messages: z.array(messageOut),
+      nextOffset: z.int(),
+      minOffset: z.int(),
+      maxOffset: z.int(),
+    }),
+  },
+  errors: ["topic_not_found", "queue_not_found", "out_of_range", "corrupt"],
+  async run(context, { params, query }) {
+    const { offset, max = defaults.max } = query;
+    const { minOffset, maxOffset, placed } = await read(context, params, query);
+    const messages: object[] = [];
+    for (const batch of placed) {
+      const decoded = await toJson(batch, params, { fromOffset: offset, compression: context.io.compression });
+      messages.push(...decoded.slice(0, max - messages.length));
+    }
+    return { status: 200, json: { messages, nextOffset: offset + messages.length, minOffset, maxOffset } };
+  },
+});
+
+const batchHeadBytes = 20;
+
+export const pullBatches = defineOperation({
+  name: "pullBatches",
+  method: "GET",
+  path: "/v1/topics/{topic}/queues/{queue}/messages",
+  summary: "The same as whole batches in their stored form; the caller drops what lies before its offset.",
+  right: "pull",
+  params: queueParams,
+  query: pullQuery,
+  produces: batchesType,
+  answers: { 200: null },
+  errors: pull.errors,
+  async run(context, { params, query }) {
+    const { minOffset, maxOffset, placed } = await read(context, params, query);
+    const last = placed.at(-1);
+    const nextOffset = last === undefined ? query.offset : last.base + last.batch.count;
+    return { status: 200, bytes: encodePlaced(placed), facts: { nextOffset, minOffset, maxOffset } };
+  },
+});
+
+export const getMessage = defineOperation({
+  name: "getMessage",
+  method: "GET",
+  path: "/v1/topics/{topic}/queues/{queue}/messages/{offset}",
+  summary: "One message.",
+  right: "pull",
+  params: messageParams,
+  answers: { 200: messageOut },
+  errors: ["topic_not_found", "queue_not_found", "message_not_found", "out_of_range", "corrupt"],
+  async run(context, { params }) {
+    const { offset } = params;
+    const { placed } = await read(context, params, { offset, max: 1, maxBytes: 1 });
+    const [batch] = placed;
+    if (batch === undefined) {
+      throw new BrokerError("message_not_found", `queue ${params.queue} has no message ${offset} yet`, { offset });
+    }
+    const [json] = await toJson(batch, params, { fromOffset: offset, compression: context.io.compression });
+    return { status: 200, json };
+  },
+});
+
+/** The batches from `offset` on that are asked for: at least one, whole ones only, up to `max` messages and `maxBytes`. */
+async function read(
+  { broker, io }: OperationContext,
+  { topic: name, queue }: { readonly topic: string; readonly queue: number },
+  query: {
+    readonly offset: number;
+    readonly max?: number | undefined;
+    readonly maxBytes?: number | undefined;
+    readonly waitMs?: number | undefined;
+  },
+): Promise<Pick<RowsRead, "minOffset" | "maxOffset"> & { readonly placed: PlacedBatch[] }> {
+  const { offset, max = defaults.max, maxBytes = defaults.maxBytes, waitMs = defaults.waitMs } = query;
+  const topic = await broker.topics.get(io, name);
+  expectQueue(topic, queue);
+  const options = { messagesMax: max, bytesMax: maxBytes, waitMs };
+  const { rows, minOffset, maxOffset } = await broker.log.read(io, { topicId: topic.id, queue }, offset, options);
+  const placed: PlacedBatch[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    let batches: PlacedBatch[];
+    try {
+      batches = placedBatches(row);
+    } catch (error) {
+      // What can be read before the damage is told; the next pull begins at it and says so.
+      if (error instanceof Damaged && placed.length > 0) break;
+      throw error;
+    }
+    for (const batch of batches) {
+      if (batch.base + batch.batch.count <= offset) continue;
+      bytes += batch.batch.bytes.length;
+      const enough = batch.base >= offset + max || bytes > maxBytes;
+      if (placed.length > 0 && enough) return { placed, minOffset, maxOffset };
+      placed.push(batch);
+    }
+  }
+  return { placed, minOffset, maxOffset };
+}
+
+/** `[baseOffset u64, storedAt u64, length u32, batch]*`, big-endian. */
+function encodePlaced(placed: readonly PlacedBatch[]): Uint8Array {
+  const length = placed.reduce((sum, { batch }) => sum + batchHeadBytes + batch.bytes.length, 0);
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const { base, storedAt, batch } of placed) {
+    writeU64(bytes, at, base);
+    writeU64(bytes, at + 8, storedAt);
+    writeU32(bytes, at + 16, batch.bytes.length);
+    bytes.set(batch.bytes, at + batchHeadBytes);
+    at += batchHeadBytes + batch.bytes.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,104 @@
+import * as z from "zod";
+import { limits } from "../../broker/limits.ts";
+import type { Topic } from "../../broker/topics/topic.ts";
+import { defineOperation } from "../operation.ts";
+import { flagText, name, numberText, topicAnswer, topicParams, topicSettings } from "../schemas.ts";
+
+export const createTopic = defineOperation({
+  name: "createTopic",
+  method: "PUT",
+  path: "/v1/topics/{topic}",
+  summary: "Makes a topic. The same again changes nothing.",
+  right: "admin",
+  params: topicParams,
+  body: z.strictObject(topicSettings),
+  answers: { 200: topicAnswer, 201: topicAnswer },
+  errors: ["already_exists", "contention"],
+  async run({ broker, io }, { params, body }) {
+    const { topic, created } = await broker.topics.ensure(io, params.topic, given(body));
+    return { status: created ? 201 : 200, json: told(topic) };
+  },
+});
+
+export const changeTopic = defineOperation({
+  name: "changeTopic",
+  method: "PATCH",
+  path: "/v1/topics/{topic}",
+  summary: "Changes a topic's settings. Queues can be added, never taken away; the type stays.",
+  right: "admin",
+  params: topicParams,
+  body: z.strictObject(topicSettings),
+  answers: { 200: topicAnswer },
+  errors: ["topic_not_found", "contention"],
+  async run({ broker, io }, { params, body }) {
+    return { status: 200, json: told(await broker.topics.change(io, params.topic, given(body))) };
+  },
+});
+
+export const listTopics = defineOperation({
+  name: "listTopics",
+  method: "GET",
+  path: "/v1/topics",
+  summary: "The topics in the order of their names, in pages.",
+  right: "pull",
+  query: z.strictObject({
+    limit: numberText(1, 1_000).optional(),
+    cursor: name(limits.topicNameCharsMax).optional(),
+  }),
+  answers: { 200: z.object({ topics: z.array(topicAnswer), nextCursor: z.string().optional() }) },
+  errors: [],
+  async run({ broker, io }, { query }) {
+    const { topics, more } = await broker.topics.list(io, { after: query.cursor, limit: query.limit ?? 100 });
+    return { status: 200, json: { topics: topics.map(told), nextCursor: more ? topics.at(-1)?.name : undefined } };
+  },
+});
+
+const queueRange = z.object({ queue: z.int(), min: z.int(), max: z.int() });
+
+export const getTopic = defineOperation({
+  name: "getTopic",
+  method: "GET",
+  path: "/v1/topics/{topic}",
+  summary: "A topic with both ends of each queue: the offset of its first message and that of the next one to come.",
+  right: "pull",
+  params: topicParams,
+  answers: { 200: topicAnswer.omit({ queues: true }).extend({ queues: z.array(queueRange) }) },
+  errors: ["topic_not_found"],
+  async run({ broker, io }, { params }) {
+    const topic = await broker.topics.get(io, params.topic);
+    const queues = await Promise.all(
+      Array.from({ length: topic.queues }, async (_, queue) => ({
+        queue,
+        ...(await broker.log.range(io, { topicId: topic.id, queue })),
+      })),
+    );
+    return { status: 200, json: { ...told(topic), queues } };
+  },
+});
+
+export const deleteTopic = defineOperation({
+  name: "deleteTopic",
+  method: "DELETE",
+  path: "/v1/topics/{topic}",
+  summary: "Deletes a topic and all that belongs to it. Refused while a group lags, unless forced.",
+  right: "admin",
+  params: topicParams,
+  query: z.strictObject({ force: flagText.optional() }),
+  answers: { 204: null },
+  errors: ["topic_not_found", "group_lags", "contention"],
+  async run({ broker, io }, { params, query }) {
+    await broker.deleteTopic(io, params.topic, { force: query.force ?? false });
+    return { status: 204 };
+  },
+});
+
+function told({ name: topic, queues, type, retentionMs, writable, createdAt }: Topic) {
+  return { topic, queues, type, retentionMs, writable, createdAt };
+}
+
+/** Without the fields that are absent, for an absent field never changes anything. */
+function given<T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

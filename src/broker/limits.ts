@@ -1,0 +1,60 @@
+import { assert } from "./assert.ts";
+import { storeLimits } from "./ports/store.ts";
+
+const KB = 1_024;
+const MB = 1_024 * KB;
+const second = 1_000;
+const minute = 60 * second;
+
+/** Every limit of the broker. RocketMQ's value where it has one. */
+export const limits = {
+  topicNameCharsMax: 127,
+  groupNameCharsMax: 120,
+  /** One commit makes a topic and the first directory entry of each of its queues. */
+  queuesPerTopicMax: 64,
+  retentionMsMin: minute,
+  retentionMsMax: 3_650 * 24 * 60 * minute,
+
+  messagesPerBatchMax: 1_024,
+  messagesPerRequestMax: 1_024,
+  /** A batch, encoded. It lies in one item of the store together with the head of its row. */
+  batchBytesMax: 384 * KB,
+  /** What a compressed batch may become. */
+  contentBytesMax: 4 * MB,
+  /** Batches that were sent at the same time share a row up to this size; a larger one has a row to itself. */
+  rowBytesMax: 64 * KB,
+  tagBytesMax: 128,
+  messageIdBytesMax: 128,
+  messageGroupBytesMax: 63,
+  keysPerMessageMax: 64,
+  propertiesPerMessageMax: 128,
+  /** Keys and values of the properties, the tag and the keys of one message, in UTF-8 bytes. */
+  propertyBytesMax: 16 * KB,
+
+  pullMessagesMax: 1_024,
+  pullBytesMax: 4 * MB,
+  waitMsMax: 20 * second,
+  requestBytesMax: 6 * MB,
+
+  /** Brokers' clocks differ from true time by at most this much. Beyond it a retried batch may land twice. */
+  clockErrorMsMax: 250,
+  /** An append counts if it ended within this time of the issue of the read that showed it the tail. */
+  appendDeadlineMs: minute,
+  /** For so long a retry finds the first attempt; older ones are refused. */
+  retryWindowMs: 10 * minute,
+  /** A first attempt that saw the tail so soon after it was made cannot come after its own retry. */
+  promptAttemptMs: 500,
+  /** No item vanishes from the log sooner than this after it was written. */
+  rowLifeMsMin: 60 * minute,
+  /** Age at which what a broker remembers of a topic or a segment is read again. */
+  directoryAgeMsMax: 20 * second,
+  topicAgeMsMax: 5 * second,
+} as const;
+
+assert(limits.batchBytesMax + 2 * KB <= storeLimits.itemBytesMax, "the largest row with its key fits an item");
+assert(limits.queuesPerTopicMax + 3 <= storeLimits.commitWritesMax, "one commit makes a topic");
+assert(limits.appendDeadlineMs + limits.retryWindowMs < limits.rowLifeMsMin, "a retry meets rows, not gaps");
+assert(
+  limits.directoryAgeMsMax + limits.appendDeadlineMs < limits.rowLifeMsMin,
+  "a stale directory entry is gone before the rows that it leads to",
+);

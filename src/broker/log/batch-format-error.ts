@@ -1,0 +1,14 @@
+/** Bytes that are no batch. `field` says where in the layout, `allowed` what should stand there. */
+export class BatchFormatError extends Error {
+  override readonly name = "BatchFormatError";
+  readonly field: string;
+  readonly given: unknown;
+  readonly allowed: string;
+
+  constructor(field: string, given: unknown, allowed: string) {
+    super(`${field} must be ${allowed}`);
+    this.field = field;
+    this.given = given;
+    this.allowed = allowed;
+  }
+}

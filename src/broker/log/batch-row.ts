@@ -1,0 +1,82 @@
+import { readU32, readU48, writeU32, writeU48 } from "../bytes.ts";
+import { Damaged } from "../ports/failures.ts";
+import type { Item } from "../ports/store.ts";
+import { queueOffsetOf } from "../schema.ts";
+import { type Batch, readBatch } from "./batch.ts";
+import { BatchFormatError } from "./batch-format-error.ts";
+import { crc32c } from "../crc32c.ts";
+
+/**
+ * One row of the log: one or more batches, landed by one conditional put under the queue offset of the first message.
+ * Offsets live in the key, never in a batch, so a batch can be put elsewhere without being encoded again.
+ */
+export interface BatchRow {
+  readonly base: number;
+  /** Messages in all its batches: the next row begins at `base + count`. */
+  readonly count: number;
+  /** Broker time of the append (ms), never less than the row's before. */
+  readonly storedAt: number;
+  /** The batches, encoded, one behind the other. */
+  readonly batches: Uint8Array;
+}
+
+/** A batch of a row and the offset of its first message. */
+export interface PlacedBatch {
+  readonly base: number;
+  readonly storedAt: number;
+  readonly batch: Batch;
+}
+
+const headBytes = 15;
+const formatVersion = 1;
+const at = { version: 0, storedAt: 1, count: 7, checksum: 11 } as const;
+
+export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uint8Array {
+  const length = batches.reduce((sum, batch) => sum + batch.bytes.length, headBytes);
+  const value = new Uint8Array(length);
+  value[at.version] = formatVersion;
+  writeU48(value, at.storedAt, storedAt);
+  writeU32(value, at.count, batches.reduce((sum, batch) => sum + batch.count, 0));
+  writeU32(value, at.checksum, crc32c(value, 0, at.checksum));
+  let place = headBytes;
+  for (const batch of batches) {
+    value.set(batch.bytes, place);
+    place += batch.bytes.length;
+  }
+  return value;
+}
+
+/** Reads the head of a row, under a checksum of its own. Throws `Damaged`. */
+export function readBatchRow({ key, value }: Pick<Item, "key" | "value">): BatchRow {
+  const intact = value.length > headBytes && value[0] === formatVersion;
+  if (!intact || readU32(value, at.checksum) !== crc32c(value, 0, at.checksum)) throw new Damaged("batch row");
+  return {
+    base: queueOffsetOf(key.sort),
+    count: readU32(value, at.count),
+    storedAt: readU48(value, at.storedAt),
+    batches: value.subarray(headBytes),
+  };
+}
+
+/** The batches of a row, each verified against its checksum. Throws `Damaged`. */
+export function placedBatches(row: BatchRow): PlacedBatch[] {
+  const placed: PlacedBatch[] = [];
+  let base = row.base;
+  for (let place = 0; place < row.batches.length; ) {
+    const batch = readStoredBatch(row.batches, place);
+    placed.push({ base, storedAt: row.storedAt, batch });
+    base += batch.count;
+    place += batch.bytes.length;
+  }
+  if (base !== row.base + row.count) throw new Damaged("batch row");
+  return placed;
+}
+
+function readStoredBatch(bytes: Uint8Array, place: number): Batch {
+  try {
+    return readBatch(bytes, place);
+  } catch (error) {
+    if (error instanceof BatchFormatError) throw new Damaged("batch", { cause: error });
+    throw error;
+  }
+}

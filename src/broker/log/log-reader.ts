@@ -1,0 +1,121 @@
+import { BrokerError } from "../errors.ts";
+import { Damaged } from "../ports/failures.ts";
+import type { Ports } from "../ports/ports.ts";
+import { storeLimits } from "../ports/store.ts";
+import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
+import { type BatchRow, readBatchRow } from "./batch-row.ts";
+import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
+import type { SegmentDirectory } from "./segment-directory.ts";
+
+export interface ReadLimits {
+  readonly messagesMax: number;
+  readonly bytesMax: number;
+}
+
+export interface RowsRead {
+  /** The first one holds the offset asked for; each follows the one before. */
+  readonly rows: readonly BatchRow[];
+  readonly minOffset: number;
+  /** The tail: the offset that the next message gets. Never less than the end of `rows`. */
+  readonly maxOffset: number;
+}
+
+/** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
+const tailAgeMsMax = 1_000;
+const boundariesKept = 10_000;
+
+/**
+ * Reads queues from any offset: one scan, and a second one where the offset lies inside a row or at a tail that this
+ * process has not met before. What it remembers cannot become wrong: where a row ended, one ends for ever.
+ */
+export class LogReader {
+  readonly #directory: SegmentDirectory;
+  /** Places where a row is known to end, so that an empty scan from there proves the tail. */
+  readonly #boundaries = new Set<string>();
+  readonly #tails = new Map<string, { readonly offset: number; readonly seenAt: number }>();
+  /** Messages a row, as last seen: how many rows to ask for. */
+  readonly #rowSizes = new Map<string, number>();
+
+  constructor(directory: SegmentDirectory) {
+    this.#directory = directory;
+  }
+
+  /** The rows from `offset` on. At least one row if there is one; fewer than asked for does not mean the end. */
+  async read(io: Ports, queue: QueueId, offset: number, { messagesMax, bytesMax }: ReadLimits): Promise<RowsRead> {
+    const base = await this.#directory.activeBase(io, queue);
+    const partition = partitions.batches(queue, base);
+    const name = queueName(queue);
+    const rowsWanted = Math.ceil(messagesMax / (this.#rowSizes.get(name) ?? 1));
+    const limit = Math.min(rowsWanted + 1, storeLimits.scanItemsMax);
+    const page = await io.store.scan({ partition, from: offsetKey(offset), limit, bytesMax });
+    const rows = page.items.map(readBatchRow);
+    if (rows[0]?.base !== offset && !this.#isTail(name, offset, rows)) {
+      const holder = await readRowAtOrBelow(io, partition, offset);
+      const end = holder === undefined ? base : holder.base + holder.count;
+      if (end > offset && holder !== undefined) rows.unshift(holder);
+      else if (rows.length > 0) throw new Damaged("chain of rows");
+      else if (end < offset || offset < base) throw outOfRange(queue, offset, { min: base, max: end });
+    }
+    const end = endOf(rows, offset);
+    this.#rememberShape(name, rows, end);
+    const maxOffset = page.more ? await this.#tailBehind(io, { partition, name, end }) : end;
+    if (!page.more) this.#tails.set(name, { offset: end, seenAt: io.clock.now() });
+    return { rows, minOffset: base, maxOffset };
+  }
+
+  /** Both ends of a queue: the offset of the first message that it holds, and that of the next one that comes. */
+  async range(io: Ports, queue: QueueId): Promise<{ readonly min: number; readonly max: number }> {
+    const base = await this.#directory.activeBase(io, queue);
+    const last = await readLastRow(io, partitions.batches(queue, base));
+    return { min: base, max: last === undefined ? base : last.base + last.count };
+  }
+
+  #isTail(name: string, offset: number, rows: readonly BatchRow[]): boolean {
+    return rows.length === 0 && this.#boundaries.has(`${name}@${offset}`);
+  }
+
+  async #tailBehind(
+    io: Ports,
+    { partition, name, end }: { partition: Uint8Array; name: string; end: number },
+  ): Promise<number> {
+    const known = this.#tails.get(name);
+    if (known !== undefined && io.clock.now() - known.seenAt < tailAgeMsMax) return Math.max(known.offset, end);
+    const seenAt = io.clock.now();
+    const last = await readLastRow(io, partition);
+    const offset = last === undefined ? end : Math.max(last.base + last.count, end);
+    this.#tails.set(name, { offset, seenAt });
+    return offset;
+  }
+
+  #rememberShape(name: string, rows: readonly BatchRow[], end: number): void {
+    this.#boundaries.add(`${name}@${end}`);
+    if (this.#boundaries.size > boundariesKept) {
+      for (const oldest of this.#boundaries) {
+        this.#boundaries.delete(oldest);
+        break;
+      }
+    }
+    const first = rows[0];
+    if (first !== undefined) this.#rowSizes.set(name, (end - first.base) / rows.length);
+  }
+}
+
+/** Where the rows end; a break in their chain is never passed over (rule 12 of the log). */
+function endOf(rows: readonly BatchRow[], offset: number): number {
+  let end = rows[0]?.base ?? offset;
+  for (const row of rows) {
+    if (row.base !== end) throw new Damaged("chain of rows");
+    end += row.count;
+  }
+  return end;
+}
+
+function outOfRange({ queue }: QueueId, offset: number, range: { min: number; max: number }): BrokerError {
+  return new BrokerError("out_of_range", `queue ${queue} holds the offsets from ${range.min} up to ${range.max}`, {
+    field: "offset",
+    given: offset,
+    allowed: `${range.min} to ${range.max}`,
+    ...range,
+  });
+}
+

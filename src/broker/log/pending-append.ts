@@ -1,0 +1,53 @@
+import { BrokerError } from "../errors.ts";
+import type { Batch } from "./batch.ts";
+import type { Landing, TailChain } from "./tail-chain.ts";
+
+export interface Appended {
+  /** Queue offset of the batch's first message. */
+  readonly base: number;
+  readonly storedAt: number;
+}
+
+interface Caller {
+  resolve(appended: Appended): void;
+  reject(error: Error): void;
+}
+
+/** A batch that waits for its place, with everybody who waits for it. */
+export class PendingAppend {
+  readonly batch: Batch;
+  readonly attempt: number;
+  /** From then on its sender is told that the queue is contended rather than kept waiting. */
+  readonly giveUpAt: number;
+  /** The chain in which it is known not to have landed. */
+  coveredIn: TailChain | undefined;
+  readonly #callers: Caller[];
+
+  constructor(batch: Batch, attempt: number, giveUpAt: number, caller: Caller) {
+    this.batch = batch;
+    this.attempt = attempt;
+    this.giveUpAt = giveUpAt;
+    this.#callers = [caller];
+  }
+
+  /** The same batch, sent again while this one waits: both are answered together (rule 6 of the log). */
+  join(other: PendingAppend): void {
+    if (other.batch.checksum !== this.batch.checksum) other.fail(keyReused());
+    else this.#callers.push(...other.#callers);
+  }
+
+  succeed({ base, storedAt, checksum }: Landing): void {
+    if (checksum !== this.batch.checksum) return this.fail(keyReused());
+    for (const caller of this.#callers) caller.resolve({ base, storedAt });
+  }
+
+  fail(error: Error): void {
+    for (const caller of this.#callers) caller.reject(error);
+  }
+}
+
+function keyReused(): BrokerError {
+  return new BrokerError("idempotency_key_reused", "another batch was sent under this batch id before", {
+    field: "batchId",
+  });
+}

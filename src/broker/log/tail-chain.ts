@@ -1,0 +1,90 @@
+import { hex } from "../bytes.ts";
+import { limits } from "../limits.ts";
+import { type BatchRow, type PlacedBatch, placedBatches } from "./batch-row.ts";
+import type { Batch } from "./batch.ts";
+
+/** Where a batch landed. */
+export interface Landing {
+  readonly base: number;
+  readonly storedAt: number;
+  readonly checksum: number;
+  /** When this broker learned of it (its clock, ms). */
+  readonly learnedAt: number;
+}
+
+/**
+ * What one broker has seen of the end of a queue: where the tail is, and every batch with an id that landed in an
+ * unbroken chain of rows up to it. A batch that is about to land is looked up here first, so that it lands once
+ * (rules 1 to 3 of the log).
+ */
+export class TailChain {
+  /** The offset that the next message gets. */
+  offset: number;
+  /** Of the last row; -1 before the first. */
+  storedAt: number;
+  /** When the read or the append that showed this tail was issued: deadlines run from here. */
+  issuedAt: number;
+  readonly #landings = new Map<string, Landing>();
+  /** No row with a later `storedAt` is unknown to this chain. */
+  #unseenUpTo: number;
+  /** No row that landed later is unknown to this chain. */
+  #seenSince: number;
+
+  constructor(seen: { offset: number; storedAt: number; issuedAt: number; returnedAt: number }) {
+    this.offset = seen.offset;
+    this.storedAt = seen.storedAt;
+    this.issuedAt = seen.issuedAt;
+    this.#unseenUpTo = seen.storedAt;
+    this.#seenSince = seen.returnedAt;
+  }
+
+  /** Adds the row behind the last one. `undefined` where it does not follow: the chain is broken. */
+  link(row: BatchRow, learnedAt: number): PlacedBatch[] | undefined {
+    if (row.base !== this.offset) return undefined;
+    const placed = placedBatches(row);
+    this.offset = row.base + row.count;
+    this.storedAt = row.storedAt;
+    for (const { base, storedAt, batch } of placed) {
+      if (batch.firstAttemptAt > 0) {
+        this.#remember(hex(batch.id), { base, storedAt, checksum: batch.checksum, learnedAt });
+      }
+    }
+    return placed;
+  }
+
+  landingOf(batch: Batch): Landing | undefined {
+    return batch.firstAttemptAt > 0 ? this.#landings.get(hex(batch.id)) : undefined;
+  }
+
+  /**
+   * Whether a batch that is not found here has not landed at all. A first attempt that was made just before this chain
+   * began cannot have been overtaken by its own retry, which is sent a second later.
+   */
+  covers(batch: Batch, attempt: number): boolean {
+    if (batch.firstAttemptAt === 0 || this.#unseenUpTo < lookBackTo(batch)) return true;
+    return attempt === 1 && this.#seenSince <= batch.firstAttemptAt + limits.promptAttemptMs;
+  }
+
+  /** Notes a batch that was found below the chain by looking back. */
+  recall(batch: Batch, place: Omit<Landing, "checksum">): void {
+    this.#remember(hex(batch.id), { ...place, checksum: batch.checksum });
+  }
+
+  #remember(id: string, landing: Landing): void {
+    this.#landings.set(id, landing);
+    if (this.#landings.size <= landingsKept) return;
+    for (const [oldest, { storedAt, learnedAt }] of this.#landings) {
+      this.#landings.delete(oldest);
+      this.#unseenUpTo = Math.max(this.#unseenUpTo, storedAt);
+      this.#seenSince = Math.max(this.#seenSince, learnedAt);
+      break;
+    }
+  }
+}
+
+/** The `storedAt` below which no attempt of this batch can lie, whatever the clocks of the brokers that stored them. */
+export function lookBackTo(batch: Batch): number {
+  return batch.firstAttemptAt - 4 * limits.clockErrorMsMax;
+}
+
+const landingsKept = 16_384;

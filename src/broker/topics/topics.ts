@@ -1,0 +1,160 @@
+import { assert } from "../assert.ts";
+import { jitter, newVersion } from "../chance.ts";
+import { compareAndSet } from "../compare-and-set.ts";
+import { commitUntilDecided } from "../decided-commit.ts";
+import { BrokerError, invalid } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { encodeSegment } from "../log/segment.ts";
+import type { Ports } from "../ports/ports.ts";
+import type { Item, Write } from "../ports/store.ts";
+import { decodeRecord, encodeRecord } from "../record.ts";
+import { keys, partitions } from "../schema.ts";
+import { utf8 } from "../bytes.ts";
+import { decodeTopic, defaultTopicSettings, encodeTopic, type Topic, type TopicSettings } from "./topic.ts";
+import { deletionOf, encodeTopicDeletion } from "./topic-deletion.ts";
+
+const attemptsMax = 20;
+
+/** The topics of a cell. What is remembered of one is used for `topicAgeMsMax`; a change made here is seen here at once. */
+export class Topics {
+  readonly #known = new Map<string, { readonly topic: Topic; readonly readAt: number }>();
+
+  /** Makes a topic with the first directory entry of each queue, in one commit. Absent settings take the default, or what is there. */
+  async ensure(
+    io: Ports,
+    name: string,
+    wanted: Partial<TopicSettings>,
+  ): Promise<{ readonly topic: Topic; readonly created: boolean }> {
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+      const [existing, lastId] = await io.store.get([keys.topic(name), keys.lastTopicId]);
+      if (existing !== undefined) return { topic: sameOrRefused(decodeTopic(existing.value), wanted), created: false };
+      const createdAt = io.clock.now();
+      const topic: Topic = { ...defaultTopicSettings, ...wanted, name, id: nextId(lastId), createdAt };
+      const writes: Write[] = [
+        { kind: "put", key: keys.topic(name), value: encodeTopic(topic), version: newVersion(io.random), expect: "absent" },
+        {
+          kind: "put",
+          key: keys.lastTopicId,
+          value: encodeRecord({ id: topic.id }),
+          version: newVersion(io.random),
+          expect: lastId === undefined ? "absent" : { version: lastId.version },
+        },
+        ...firstSegments(io, topic, 0),
+      ];
+      const result = await commitUntilDecided(io, writes, createdAt + limits.appendDeadlineMs);
+      if (result.outcome === "applied") {
+        this.#remember(io, topic);
+        return { topic, created: true };
+      }
+      await io.clock.sleep(jitter(io.random, Math.min(200, 2 ** attempt)));
+    }
+    throw new BrokerError("contention", "others made topics at the same time", { attempts: attemptsMax });
+  }
+
+  /** Changes settings. Queues are only added: order within a message group and committed offsets rest on the others. */
+  async change(io: Ports, name: string, changes: Partial<TopicSettings>): Promise<Topic> {
+    const { result } = await compareAndSet(io, keys.topic(name), (current) => {
+      const before = topicOf(current, name);
+      if (changes.type !== undefined && changes.type !== before.type) {
+        throw invalid("type", changes.type, `${before.type}, as the topic was made`);
+      }
+      if (changes.queues !== undefined && changes.queues < before.queues) {
+        throw invalid("queues", changes.queues, `${before.queues} or more: queues are only added`);
+      }
+      const after: Topic = { ...before, ...changes };
+      return { value: encodeTopic(after), along: firstSegments(io, after, before.queues), result: after };
+    });
+    this.#remember(io, result);
+    return result;
+  }
+
+  /** The topic, as it was at most `topicAgeMsMax` ago. */
+  async get(io: Ports, name: string): Promise<Topic> {
+    const known = this.#known.get(name);
+    const readAt = io.clock.now();
+    if (known !== undefined && readAt - known.readAt < limits.topicAgeMsMax) return known.topic;
+    const [item] = await io.store.get([keys.topic(name)]);
+    if (item === undefined) this.#known.delete(name);
+    const topic = topicOf(item, name);
+    this.#known.set(name, { topic, readAt });
+    return topic;
+  }
+
+  /** The topics whose names come behind `after`, in the order of their names' bytes. */
+  async list(
+    io: Ports,
+    { after, limit }: { readonly after: string | undefined; readonly limit: number },
+  ): Promise<{ readonly topics: Topic[]; readonly more: boolean }> {
+    // The lowest name above another is that one with a zero byte behind it.
+    const from = after === undefined ? {} : { from: utf8(`${after}\0`) };
+    const page = await io.store.scan({ partition: partitions.topics, limit, ...from });
+    return { topics: page.items.map((item) => decodeTopic(item.value)), more: page.more };
+  }
+
+  /** Takes the topic away at once and leaves a note by which the sweep removes all that belongs to it. */
+  async delete(io: Ports, name: string): Promise<Topic> {
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+      const [item] = await io.store.get([keys.topic(name)]);
+      const topic = topicOf(item, name);
+      assert(item !== undefined, "topicOf throws where there is none");
+      const now = io.clock.now();
+      const deletion = deletionOf(topic, now);
+      const result = await commitUntilDecided(
+        io,
+        [
+          {
+            kind: "put",
+            key: keys.deletion(topic.id),
+            value: encodeTopicDeletion(deletion),
+            version: newVersion(io.random),
+            expect: "absent",
+          },
+          { kind: "delete", key: keys.topic(name), expect: { version: item.version } },
+        ],
+        now + limits.appendDeadlineMs,
+      );
+      if (result.outcome === "applied") {
+        this.#known.delete(name);
+        return topic;
+      }
+    }
+    throw new BrokerError("contention", "the topic was changed at the same time", { attempts: attemptsMax });
+  }
+
+  #remember(io: Ports, topic: Topic): void {
+    this.#known.set(topic.name, { topic, readAt: io.clock.now() });
+  }
+}
+
+function nextId(lastId: Item | undefined): number {
+  return lastId === undefined ? 1 : decodeRecord<{ id: number }>("topic id", lastId.value).id + 1;
+}
+
+/** Rule 9 of the log: the first directory entry of a queue is made with the queue. */
+function firstSegments(io: Ports, topic: Topic, fromQueue: number): Write[] {
+  const value = encodeSegment({ state: "open", openedAt: io.clock.now() });
+  const added = Array.from({ length: topic.queues - fromQueue }, (_, index) => fromQueue + index);
+  return added.map((queue) => ({
+    kind: "put",
+    key: keys.segment({ topicId: topic.id, queue }, 0),
+    value,
+    version: newVersion(io.random),
+    expect: "absent",
+  }));
+}
+
+function topicOf(item: Item | undefined, name: string): Topic {
+  if (item === undefined) throw new BrokerError("topic_not_found", `there is no topic ${name}`, { topic: name });
+  return decodeTopic(item.value);
+}
+
+function sameOrRefused(topic: Topic, wanted: Partial<TopicSettings>): Topic {
+  const { queues, type, retentionMs, writable } = topic;
+  const current: TopicSettings = { queues, type, retentionMs, writable };
+  for (const [field, value] of Object.entries(wanted)) {
+    if (value !== undefined && value !== current[field as keyof TopicSettings]) {
+      throw new BrokerError("already_exists", `the topic exists with another value of ${field}`, { field, current });
+    }
+  }
+  return topic;
+}
