@@ -4,7 +4,14 @@ import { hex } from "../broker/bytes.ts";
 import { BrokerError, isBrokerError } from "../broker/errors.ts";
 import { metered, Usage } from "../broker/metering.ts";
 import { toBrokerError } from "../broker/port-errors.ts";
-import { type Answer, batchesType, batchType, type Operation, type OperationContext } from "./operation.ts";
+import {
+  type Answer,
+  batchesType,
+  batchType,
+  type Operation,
+  type OperationContext,
+  type Right,
+} from "./operation.ts";
 import { parse } from "./validation.ts";
 
 /** A request as every front can give it, whatever server or gateway it came through. */
@@ -27,6 +34,8 @@ export interface HttpResponse {
 export interface HttpApiOptions {
   readonly broker: Broker;
   readonly operations: readonly Operation[];
+  /** Throws where the caller may not do this. Without it everybody may do everything. */
+  readonly authorize?: (right: Right, authorization: string | undefined) => void;
   /** Told of what is answered with 500: bugs and damage, never callers' mistakes. */
   readonly onError: (error: unknown, requestId: string) => void;
 }
@@ -34,7 +43,9 @@ export interface HttpApiOptions {
 type Route = readonly Operation[];
 
 /** The operations over HTTP: finds, validates, runs, and tells errors. Never throws. */
-export function createHttpApi(options: HttpApiOptions): (request: HttpRequest) => Promise<HttpResponse> {
+export function createHttpApi(
+  options: HttpApiOptions,
+): (request: HttpRequest) => Promise<HttpResponse> {
   const router = routerOf(options.operations);
   return async (request) => {
     const { broker } = options;
@@ -43,7 +54,7 @@ export function createHttpApi(options: HttpApiOptions): (request: HttpRequest) =
     const requestId = requestIdOf(request) ?? hex(io.random.bytes(8));
     let response: HttpResponse;
     try {
-      response = toResponse(await perform(router, request, { broker, io }));
+      response = toResponse(await perform(router, request, { broker, io }, options.authorize));
     } catch (cause) {
       response = failed(toBrokerError(cause), requestId, options.onError);
     }
@@ -65,11 +76,15 @@ async function perform(
   router: RouterContext<Route>,
   request: HttpRequest,
   context: OperationContext,
+  authorize: HttpApiOptions["authorize"],
 ): Promise<Answer> {
   const { route, params } = find(router, request);
+  // All operations of a route need the same right, so that nobody learns more by asking in another type.
+  authorize?.(route[0]?.right ?? "admin", request.header("authorization"));
   const operation = choose(route, request);
   const input = {
-    params: operation.params === undefined ? expectNone(params, "path") : parse(operation.params, params),
+    params:
+      operation.params === undefined ? expectNone(params, "path") : parse(operation.params, params),
     query: queryOf(operation, request.query),
     body: bodyOf(operation, request),
   };
@@ -79,20 +94,33 @@ async function perform(
 function find(router: RouterContext<Route>, { method, path }: HttpRequest) {
   const found = findRoute(router, method, path);
   if (found !== undefined) return { route: found.data, params: decoded(found.params ?? {}) };
-  const allowed = ["GET", "PUT", "POST", "PATCH", "DELETE"].filter((other) => findRoute(router, other, path) !== undefined);
+  const allowed = ["GET", "PUT", "POST", "PATCH", "DELETE"].filter(
+    (other) => findRoute(router, other, path) !== undefined,
+  );
   if (allowed.length > 0) {
-    throw new BrokerError("method_not_allowed", `${method} is not possible here`, { field: "method", given: method, allowed });
+    throw new BrokerError("method_not_allowed", `${method} is not possible here`, {
+      field: "method",
+      given: method,
+      allowed,
+    });
   }
-  throw new BrokerError("route_not_found", "there is no such path; GET /openapi.json lists them", { field: "path", given: path });
+  throw new BrokerError("route_not_found", "there is no such path; GET /openapi.json lists them", {
+    field: "path",
+    given: path,
+  });
 }
 
 /** Several operations may share a path and differ in the type that they take or give. */
 function choose(route: Route, request: HttpRequest): Operation {
   const accepted = request.header("accept");
   const sent = request.header("content-type")?.split(";")[0]?.trim().toLowerCase();
-  const byAnswer = route.filter(({ produces }) => (produces === batchesType) === (accepted === batchesType));
+  const byAnswer = route.filter(
+    ({ produces }) => (produces === batchesType) === (accepted === batchesType),
+  );
   const candidates = byAnswer.length > 0 ? byAnswer : route;
-  const takesBody = candidates.some(({ body, consumes }) => body !== undefined || consumes !== undefined);
+  const takesBody = candidates.some(
+    ({ body, consumes }) => body !== undefined || consumes !== undefined,
+  );
   if (!takesBody) return candidates[0] as Operation;
   const chosen = candidates.find(({ consumes }) => (consumes ?? "application/json") === sent);
   if (chosen !== undefined) return chosen;
@@ -130,7 +158,12 @@ function bodyOf({ body: schema, consumes }: Operation, { body }: HttpRequest): u
 
 function expectNone(fields: object, where: string): undefined {
   const [field] = Object.keys(fields);
-  if (field !== undefined) throw new BrokerError("invalid", `${field} is not taken here`, { field, given: "given", allowed: `no ${where} field` });
+  if (field !== undefined)
+    throw new BrokerError("invalid", `${field} is not taken here`, {
+      field,
+      given: "given",
+      allowed: `no ${where} field`,
+    });
 }
 
 function decoded(params: Record<string, string>): Record<string, string> {
@@ -149,13 +182,20 @@ function toResponse({ status, json: value, bytes, facts = {} }: Answer): HttpRes
   if (bytes === undefined) return json(status, value);
   const headers: Record<string, string> = { "content-type": batchesType };
   for (const [fact, number] of Object.entries(facts)) {
-    headers[`x-tasso-${fact.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`] = String(number);
+    headers[`x-tasso-${fact.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`] =
+      String(number);
   }
   return { status, headers, body: bytes };
 }
 
-function failed(error: unknown, requestId: string, onError: HttpApiOptions["onError"]): HttpResponse {
-  const known = isBrokerError(error) ? error : new BrokerError("internal", "a bug; it was logged", {}, { cause: error });
+function failed(
+  error: unknown,
+  requestId: string,
+  onError: HttpApiOptions["onError"],
+): HttpResponse {
+  const known = isBrokerError(error)
+    ? error
+    : new BrokerError("internal", "a bug; it was logged", {}, { cause: error });
   if (known.status === 500) onError(error, requestId);
   return refusal(known, requestId);
 }
@@ -176,7 +216,9 @@ function requestIdOf(request: HttpRequest): string | undefined {
 
 function routerOf(operations: readonly Operation[]): RouterContext<Route> {
   const router = createRouter<Route>();
-  for (const { method, path } of new Map(operations.map((operation) => [`${operation.method} ${operation.path}`, operation])).values()) {
+  for (const { method, path } of new Map(
+    operations.map((operation) => [`${operation.method} ${operation.path}`, operation]),
+  ).values()) {
     const route = operations.filter((other) => other.method === method && other.path === path);
     addRoute(router, method, path.replace(/\{(\w+)\}/g, ":$1"), route);
   }

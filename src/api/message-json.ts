@@ -1,17 +1,21 @@
 import { invalid } from "../broker/errors.ts";
-import type { PlacedBatch } from "../broker/log/batch-row.ts";
 import { decodeBatch, derivedMessageId } from "../broker/log/batch.ts";
 import { BatchFormatError } from "../broker/log/batch-format-error.ts";
+import type { PlacedBatch } from "../broker/log/batch-row.ts";
 import type { Message } from "../broker/log/message.ts";
-import { Damaged } from "../broker/ports/failures.ts";
 import type { Compression } from "../broker/ports/compression.ts";
+import { Damaged } from "../broker/ports/failures.ts";
 import type { OutgoingMessage } from "../broker/sending/send-messages.ts";
 import type { MessageIn } from "./schemas.ts";
 
 /** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
-export function fromJson({ body, bodyEncoding, tag, keys, properties, messageId, messageGroup, queue, bornAt }: MessageIn, path: string): OutgoingMessage {
+export function fromJson(
+  { body, bodyEncoding, tag, keys, properties, messageId, messageGroup, queue, bornAt }: MessageIn,
+  path: string,
+): OutgoingMessage {
   return {
-    body: bodyEncoding === "base64" ? fromBase64(body, `${path}.body`) : fromUtf8(body, `${path}.body`),
+    body:
+      bodyEncoding === "base64" ? fromBase64(body, `${path}.body`) : fromUtf8(body, `${path}.body`),
     ...(tag === undefined ? {} : { tag }),
     ...(keys === undefined ? {} : { keys }),
     ...(properties === undefined ? {} : { properties }),
@@ -36,22 +40,27 @@ export async function toJson(
 ): Promise<object[]> {
   const messages = await decodeStored(batch, compression);
   const skipped = Math.max(0, fromOffset - base);
-  return messages.slice(skipped).map(({ body, bornAt, messageId, tag, keys, properties, messageGroup }, place) => ({
-    topic,
-    queue,
-    offset: base + skipped + place,
-    messageId: messageId ?? derivedMessageId(batch.id, queue, skipped + place),
-    ...encodedBody(body),
-    tag,
-    keys,
-    properties,
-    messageGroup,
-    bornAt,
-    storedAt,
-  }));
+  return messages
+    .slice(skipped)
+    .map(({ body, bornAt, messageId, tag, keys, properties, messageGroup }, place) => ({
+      topic,
+      queue,
+      offset: base + skipped + place,
+      messageId: messageId ?? derivedMessageId(batch.id, queue, skipped + place),
+      ...encodedBody(body),
+      tag,
+      keys,
+      properties,
+      messageGroup,
+      bornAt,
+      storedAt,
+    }));
 }
 
-async function decodeStored(batch: PlacedBatch["batch"], compression: Compression): Promise<Message[]> {
+async function decodeStored(
+  batch: PlacedBatch["batch"],
+  compression: Compression,
+): Promise<Message[]> {
   try {
     return await decodeBatch(batch, compression);
   } catch (error) {
@@ -83,7 +92,8 @@ const escaped = /["\\\u0000-\u001f]/g;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function fromUtf8(text: string, field: string): Uint8Array {
-  if (/\p{Surrogate}/u.test(text)) throw invalid(field, "text", "well-formed Unicode, or base64 with bodyEncoding");
+  if (/\p{Surrogate}/u.test(text))
+    throw invalid(field, "text", "well-formed Unicode, or base64 with bodyEncoding");
   return Buffer.from(text, "utf8");
 }
 

@@ -35,10 +35,20 @@ interface PathOperation {
 
 function describe(operation: Operation): PathOperation {
   const { name, summary, right, consumes, produces, body, answers, errors } = operation;
-  const requested = consumes === batchType ? binary(batchType) : body === undefined ? undefined : json(body, "input");
+  const requested =
+    consumes === batchType
+      ? binary(batchType)
+      : body === undefined
+        ? undefined
+        : json(body, "input");
   const responses: PathOperation["responses"] = {};
   for (const [status, schema] of Object.entries(answers)) {
-    const content = produces === batchesType ? binary(batchesType) : schema === null ? undefined : json(schema, "output");
+    const content =
+      produces === batchesType
+        ? binary(batchesType)
+        : schema === null
+          ? undefined
+          : json(schema, "output");
     responses[status] = { description: summary, ...(content === undefined ? {} : { content }) };
   }
   for (const code of ["bad_request", "invalid", ...errors, "unavailable", "internal"] as const) {
@@ -53,7 +63,10 @@ function describe(operation: Operation): PathOperation {
     operationId: name,
     summary,
     "x-right": right,
-    parameters: [...parametersOf(operation.params, "path"), ...parametersOf(operation.query, "query")],
+    parameters: [
+      ...parametersOf(operation.params, "path"),
+      ...parametersOf(operation.query, "query"),
+    ],
     ...(requested === undefined ? {} : { requestBody: { required: true, content: requested } }),
     responses,
   };
@@ -61,14 +74,25 @@ function describe(operation: Operation): PathOperation {
 
 /** Two operations on one path that differ in their types: one entry with both types. */
 function merge(a: PathOperation, b: PathOperation): PathOperation {
-  const parameters = [...a.parameters, ...b.parameters.filter((p) => !a.parameters.some((q) => q.name === p.name))];
+  const parameters = [
+    ...a.parameters,
+    ...b.parameters.filter((p) => !a.parameters.some((q) => q.name === p.name)),
+  ];
   const responses = { ...b.responses, ...a.responses };
   for (const [status, response] of Object.entries(a.responses)) {
-    responses[status] = { ...response, content: { ...response.content, ...b.responses[status]?.content } };
+    responses[status] = {
+      ...response,
+      content: { ...response.content, ...b.responses[status]?.content },
+    };
   }
   const content = { ...a.requestBody?.content, ...b.requestBody?.content };
   const hasBody = Object.keys(content).length > 0;
-  return { ...a, parameters, responses, ...(hasBody ? { requestBody: { required: true, content } } : {}) };
+  return {
+    ...a,
+    parameters,
+    responses,
+    ...(hasBody ? { requestBody: { required: true, content } } : {}),
+  };
 }
 
 function parametersOf(schema: z.ZodType | undefined, where: "path" | "query") {

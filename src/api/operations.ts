@@ -1,10 +1,16 @@
-import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
+import type { Operation } from "./operation.ts";
 import { describeOf } from "./operations/describe.ts";
+import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
 import { health } from "./operations/health.ts";
 import { getMessage, pull, pullBatches } from "./operations/pull.ts";
 import { send, sendBatch } from "./operations/send.ts";
-import { changeTopic, createTopic, deleteTopic, getTopic, listTopics } from "./operations/topics.ts";
-import type { Operation } from "./operation.ts";
+import {
+  changeTopic,
+  createTopic,
+  deleteTopic,
+  getTopic,
+  listTopics,
+} from "./operations/topics.ts";
 
 const table: readonly Operation[] = [
   createTopic,

@@ -23,7 +23,10 @@ export const flagText = z
   .transform((text) => text === "true")
   .meta({ type: "boolean" });
 
-export const queueNumber = z.int().min(0).max(limits.queuesPerTopicMax - 1);
+export const queueNumber = z
+  .int()
+  .min(0)
+  .max(limits.queuesPerTopicMax - 1);
 const queueText = numberText(0, limits.queuesPerTopicMax - 1);
 export const queueOffset = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const offsetText = numberText(0, Number.MAX_SAFE_INTEGER);
@@ -31,9 +34,15 @@ const offsetText = numberText(0, Number.MAX_SAFE_INTEGER);
 const timeMax = 2 ** 48 - 1;
 /** An instant: milliseconds since the epoch, or ISO 8601. */
 export const instant = z
-  .union([z.int().min(0).max(timeMax), z.iso.datetime({ offset: true }).transform((text) => Date.parse(text))], {
-    error: "milliseconds since the epoch, or ISO 8601 with a time zone",
-  })
+  .union(
+    [
+      z.int().min(0).max(timeMax),
+      z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
+    ],
+    {
+      error: "milliseconds since the epoch, or ISO 8601 with a time zone",
+    },
+  )
   .meta({ description: "Milliseconds since the epoch, or ISO 8601 with a time zone." });
 
 export const topicParams = z.strictObject({ topic: name(limits.topicNameCharsMax) });
@@ -69,7 +78,10 @@ export const batchId = z
   .regex(/^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$/, {
     error: "a UUID: 32 hexadecimal digits, with dashes or without",
   })
-  .meta({ description: "A UUID, minted by the producer. Together with firstAttemptAt: the batch lands once." });
+  .meta({
+    description:
+      "A UUID, minted by the producer. Together with firstAttemptAt: the batch lands once.",
+  });
 
 export const messageIn = z.strictObject({
   body: z.string(),

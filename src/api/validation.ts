@@ -10,16 +10,23 @@ export function parse(schema: z.ZodType, input: unknown, where?: string): unknow
 }
 
 function toInvalid(issue: z.core.$ZodIssue, where: string | undefined): BrokerError {
-  const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path;
+  const path =
+    issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path;
   const field = fieldPath(where === undefined ? path : [where, ...path]);
-  return invalid(field, issue.code === "unrecognized_keys" ? "given" : issue.input, allowedBy(issue));
+  return invalid(
+    field,
+    issue.code === "unrecognized_keys" ? "given" : issue.input,
+    allowedBy(issue),
+  );
 }
 
 function fieldPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, part) => {
-    if (typeof part === "number") return `${text}[${part}]`;
-    return text === "" ? String(part) : `${text}.${String(part)}`;
-  }, "") || "body";
+  return (
+    path.reduce<string>((text, part) => {
+      if (typeof part === "number") return `${text}[${part}]`;
+      return text === "" ? String(part) : `${text}.${String(part)}`;
+    }, "") || "body"
+  );
 }
 
 function allowedBy(issue: z.core.$ZodIssue): string {

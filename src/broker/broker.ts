@@ -32,10 +32,15 @@ export class Broker {
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */
-  async deleteTopic(io: Ports, name: string, { force }: { readonly force: boolean }): Promise<void> {
+  async deleteTopic(
+    io: Ports,
+    name: string,
+    { force }: { readonly force: boolean },
+  ): Promise<void> {
     if (!force) await this.groupOffsets.expectNoLag(io, this.log, await this.topics.get(io, name));
     const deleted = await this.topics.delete(io, name);
-    for (let queue = 0; queue < deleted.queues; queue++) this.log.forget({ topicId: deleted.id, queue });
+    for (let queue = 0; queue < deleted.queues; queue++)
+      this.log.forget({ topicId: deleted.id, queue });
     try {
       await this.sweep(io);
     } catch (error) {

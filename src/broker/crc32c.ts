@@ -10,7 +10,11 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number
   let crc = -1;
   let at = start;
   for (const last = end - 8; at <= last; at += 8) {
-    crc ^= byte(bytes, at) | (byte(bytes, at + 1) << 8) | (byte(bytes, at + 2) << 16) | (byte(bytes, at + 3) << 24);
+    crc ^=
+      byte(bytes, at) |
+      (byte(bytes, at + 1) << 8) |
+      (byte(bytes, at + 2) << 16) |
+      (byte(bytes, at + 3) << 24);
     crc =
       word(t, 0x700 + (crc & 0xff)) ^
       word(t, 0x600 + ((crc >>> 8) & 0xff)) ^

@@ -22,7 +22,8 @@ export async function commitUntilDecided(
       if (result.outcome !== "unknown") return result;
       inDoubt = true;
     } catch (error) {
-      if (!(error instanceof Unavailable) || (!inDoubt && tries >= unavailableTriesMax)) throw error;
+      if (!(error instanceof Unavailable) || (!inDoubt && tries >= unavailableTriesMax))
+        throw error;
     }
     await io.clock.sleep(10 + jitter(io.random, Math.min(1_000, 20 * 2 ** tries)));
   }

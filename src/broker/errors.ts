@@ -49,7 +49,12 @@ export class BrokerError extends Error {
   readonly details: ErrorDetails;
   readonly [brand] = true;
 
-  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, options?: ErrorOptions) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: ErrorDetails = {},
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.code = code;
     this.details = details;
@@ -67,13 +72,18 @@ export function isBrokerError(error: unknown): error is BrokerError {
 
 /** A rule that a field breaks: which field, what was given, what is allowed. */
 export function invalid(field: string, given: unknown, allowed: string): BrokerError {
-  return new BrokerError("invalid", `${field} must be ${allowed}`, { field, given: shown(given), allowed });
+  return new BrokerError("invalid", `${field} must be ${allowed}`, {
+    field,
+    given: shown(given),
+    allowed,
+  });
 }
 
 /** What is told back of a wrong value: enough to find it, never a whole body. */
 function shown(given: unknown): unknown {
   if (typeof given === "string") return given.length > 100 ? `${given.slice(0, 100)}...` : given;
   if (typeof given === "bigint") return String(given);
-  if (typeof given === "object" && given !== null) return Array.isArray(given) ? "an array" : "an object";
+  if (typeof given === "object" && given !== null)
+    return Array.isArray(given) ? "an array" : "an object";
   return given;
 }

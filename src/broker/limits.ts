@@ -51,9 +51,15 @@ export const limits = {
   topicAgeMsMax: 5 * second,
 } as const;
 
-assert(limits.batchBytesMax + 2 * KB <= storeLimits.itemBytesMax, "the largest row with its key fits an item");
+assert(
+  limits.batchBytesMax + 2 * KB <= storeLimits.itemBytesMax,
+  "the largest row with its key fits an item",
+);
 assert(limits.queuesPerTopicMax + 3 <= storeLimits.commitWritesMax, "one commit makes a topic");
-assert(limits.appendDeadlineMs + limits.retryWindowMs < limits.rowLifeMsMin, "a retry meets rows, not gaps");
+assert(
+  limits.appendDeadlineMs + limits.retryWindowMs < limits.rowLifeMsMin,
+  "a retry meets rows, not gaps",
+);
 assert(
   limits.directoryAgeMsMax + limits.appendDeadlineMs < limits.rowLifeMsMin,
   "a stale directory entry is gone before the rows that it leads to",

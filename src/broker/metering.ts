@@ -1,5 +1,13 @@
 import type { Ports } from "./ports/ports.ts";
-import { type CommitResult, type Item, itemBytes, type Key, type ScanRange, type Store, type Write } from "./ports/store.ts";
+import {
+  type CommitResult,
+  type Item,
+  itemBytes,
+  type Key,
+  type ScanRange,
+  type Store,
+  type Write,
+} from "./ports/store.ts";
 
 /** What was asked of the ports on somebody's behalf, in the units that AWS bills. */
 export class Usage {
@@ -51,7 +59,8 @@ class MeteredStore implements Store {
   async get(keys: readonly Key[]): Promise<(Item | undefined)[]> {
     this.#usage.storeRequests++;
     const items = await this.#store.get(keys);
-    for (const item of items) this.#usage.readUnits += units(item === undefined ? 0 : itemBytes(item), readUnitBytes);
+    for (const item of items)
+      this.#usage.readUnits += units(item === undefined ? 0 : itemBytes(item), readUnitBytes);
     return items;
   }
 
@@ -70,7 +79,8 @@ class MeteredStore implements Store {
     writes.forEach((write, index) => {
       const met = result.outcome === "refused" ? result.current[index] : undefined;
       const item = met ?? (write.kind === "put" ? write : undefined);
-      this.#usage.writeUnits += factor * units(item === undefined ? 0 : itemBytes(item), writeUnitBytes);
+      this.#usage.writeUnits +=
+        factor * units(item === undefined ? 0 : itemBytes(item), writeUnitBytes);
     });
     return result;
   }

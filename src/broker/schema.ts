@@ -36,7 +36,10 @@ export const partitions = {
 export const keys = {
   topic: (name: string): Key => ({ partition: partitions.topics, sort: utf8(name) }),
   lastTopicId: { partition: utf8("I"), sort: utf8("topic") } satisfies Key,
-  segment: (queue: QueueId, base: number): Key => ({ partition: partitions.segments(queue), sort: offsetKey(base) }),
+  segment: (queue: QueueId, base: number): Key => ({
+    partition: partitions.segments(queue),
+    sort: offsetKey(base),
+  }),
   groupOffset: (queue: QueueId, group: string): Key => ({
     partition: partitions.groupOffsets(queue),
     sort: utf8(group),

@@ -9,7 +9,8 @@ export const commitOffsets = defineOperation({
   name: "commitOffsets",
   method: "PUT",
   path: "/v1/groups/{group}/offsets/{topic}",
-  summary: "Moves a group's offsets forward: each is the next message to be consumed. Answers where they are now.",
+  summary:
+    "Moves a group's offsets forward: each is the next message to be consumed. Answers where they are now.",
   right: "commit",
   params: groupTopicParams,
   body: z.strictObject({
@@ -22,7 +23,9 @@ export const commitOffsets = defineOperation({
   errors: ["topic_not_found", "queue_not_found", "contention", "outcome_unknown"],
   async run({ broker, io }, { params, body }) {
     const topic = await broker.topics.get(io, params.topic);
-    const offsets = new Map(Object.entries(body.offsets).map(([queue, next]) => [Number(queue), next]));
+    const offsets = new Map(
+      Object.entries(body.offsets).map(([queue, next]) => [Number(queue), next]),
+    );
     const committed = await broker.groupOffsets.commit(io, { group: params.group, topic, offsets });
     return { status: 200, json: { offsets: Object.fromEntries(committed) } };
   },
@@ -53,7 +56,9 @@ export const getLag = defineOperation({
   params: groupTopicParams,
   answers: {
     200: z.object({
-      queues: z.array(z.object({ queue: z.int(), committed: z.int().optional(), max: z.int(), lag: z.int() })),
+      queues: z.array(
+        z.object({ queue: z.int(), committed: z.int().optional(), max: z.int(), lag: z.int() }),
+      ),
       total: z.int(),
     }),
   },

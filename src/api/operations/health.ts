@@ -12,7 +12,9 @@ export const health = defineOperation({
   path: "/v1/health",
   summary: "Alive. Reads nothing, open to all.",
   right: "none",
-  answers: { 200: z.object({ status: z.literal("ok"), version: z.string(), features: z.array(z.string()) }) },
+  answers: {
+    200: z.object({ status: z.literal("ok"), version: z.string(), features: z.array(z.string()) }),
+  },
   errors: [],
   async run() {
     return { status: 200, json: { status: "ok", version, features } };

@@ -15,7 +15,8 @@ export const pull = defineOperation({
   name: "pull",
   method: "GET",
   path: "/v1/topics/{topic}/queues/{queue}/messages",
-  summary: "Messages of one queue from an offset on: at least one if there is one, waiting up to `waitMs` for it.",
+  summary:
+    "Messages of one queue from an offset on: at least one if there is one, waiting up to `waitMs` for it.",
   right: "pull",
   params: queueParams,
   query: pullQuery,
@@ -33,10 +34,16 @@ export const pull = defineOperation({
     const { minOffset, maxOffset, placed } = await read(context, params, query);
     const messages: object[] = [];
     for (const batch of placed) {
-      const decoded = await toJson(batch, params, { fromOffset: offset, compression: context.io.compression });
+      const decoded = await toJson(batch, params, {
+        fromOffset: offset,
+        compression: context.io.compression,
+      });
       messages.push(...decoded.slice(0, max - messages.length));
     }
-    return { status: 200, json: { messages, nextOffset: offset + messages.length, minOffset, maxOffset } };
+    return {
+      status: 200,
+      json: { messages, nextOffset: offset + messages.length, minOffset, maxOffset },
+    };
   },
 });
 
@@ -46,7 +53,8 @@ export const pullBatches = defineOperation({
   name: "pullBatches",
   method: "GET",
   path: "/v1/topics/{topic}/queues/{queue}/messages",
-  summary: "The same as whole batches in their stored form; the caller drops what lies before its offset.",
+  summary:
+    "The same as whole batches in their stored form; the caller drops what lies before its offset.",
   right: "pull",
   params: queueParams,
   query: pullQuery,
@@ -57,7 +65,11 @@ export const pullBatches = defineOperation({
     const { minOffset, maxOffset, placed } = await read(context, params, query);
     const last = placed.at(-1);
     const nextOffset = last === undefined ? query.offset : last.base + last.batch.count;
-    return { status: 200, bytes: encodePlaced(placed), facts: { nextOffset, minOffset, maxOffset } };
+    return {
+      status: 200,
+      bytes: encodePlaced(placed),
+      facts: { nextOffset, minOffset, maxOffset },
+    };
   },
 });
 
@@ -75,9 +87,16 @@ export const getMessage = defineOperation({
     const { placed } = await read(context, params, { offset, max: 1, maxBytes: 1 });
     const [batch] = placed;
     if (batch === undefined) {
-      throw new BrokerError("message_not_found", `queue ${params.queue} has no message ${offset} yet`, { offset });
+      throw new BrokerError(
+        "message_not_found",
+        `queue ${params.queue} has no message ${offset} yet`,
+        { offset },
+      );
     }
-    const [json] = await toJson(batch, params, { fromOffset: offset, compression: context.io.compression });
+    const [json] = await toJson(batch, params, {
+      fromOffset: offset,
+      compression: context.io.compression,
+    });
     return { status: 200, json };
   },
 });
@@ -93,11 +112,21 @@ async function read(
     readonly waitMs?: number | undefined;
   },
 ): Promise<Pick<RowsRead, "minOffset" | "maxOffset"> & { readonly placed: PlacedBatch[] }> {
-  const { offset, max = defaults.max, maxBytes = defaults.maxBytes, waitMs = defaults.waitMs } = query;
+  const {
+    offset,
+    max = defaults.max,
+    maxBytes = defaults.maxBytes,
+    waitMs = defaults.waitMs,
+  } = query;
   const topic = await broker.topics.get(io, name);
   expectQueue(topic, queue);
   const options = { messagesMax: max, bytesMax: maxBytes, waitMs };
-  const { rows, minOffset, maxOffset } = await broker.log.read(io, { topicId: topic.id, queue }, offset, options);
+  const { rows, minOffset, maxOffset } = await broker.log.read(
+    io,
+    { topicId: topic.id, queue },
+    offset,
+    options,
+  );
   const placed: PlacedBatch[] = [];
   let bytes = 0;
   for (const row of rows) {

@@ -11,15 +11,27 @@ import { batchId, instant, messageIn, numberText, queueNumber, topicParams } fro
 const attemptMax = 1_000;
 
 const sendResult = z.union([
-  z.object({ status: z.literal("SEND_OK"), messageId: z.string(), queue: z.int(), offset: z.int() }),
-  z.object({ error: z.object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() }) }),
+  z.object({
+    status: z.literal("SEND_OK"),
+    messageId: z.string(),
+    queue: z.int(),
+    offset: z.int(),
+  }),
+  z.object({
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      details: z.record(z.string(), z.unknown()).optional(),
+    }),
+  }),
 ]);
 
 export const send = defineOperation({
   name: "send",
   method: "POST",
   path: "/v1/topics/{topic}/messages",
-  summary: "Sends messages. They are durable when this answers; one result for each, in their order.",
+  summary:
+    "Sends messages. They are durable when this answers; one result for each, in their order.",
   right: "send",
   params: topicParams,
   body: z.strictObject({
@@ -30,8 +42,17 @@ export const send = defineOperation({
   }),
   answers: { 200: z.object({ results: z.array(sendResult) }) },
   errors: [
-    "topic_not_found", "queue_not_found", "topic_not_writable", "type_mismatch", "message_too_large", "batch_too_large",
-    "clock_skew", "retry_window_passed", "idempotency_key_reused", "contention", "outcome_unknown",
+    "topic_not_found",
+    "queue_not_found",
+    "topic_not_writable",
+    "type_mismatch",
+    "message_too_large",
+    "batch_too_large",
+    "clock_skew",
+    "retry_window_passed",
+    "idempotency_key_reused",
+    "contention",
+    "outcome_unknown",
   ],
   async run({ broker, io }, { params, body }) {
     const results = await sendMessages(io, broker, {

@@ -48,8 +48,14 @@ export const listTopics = defineOperation({
   answers: { 200: z.object({ topics: z.array(topicAnswer), nextCursor: z.string().optional() }) },
   errors: [],
   async run({ broker, io }, { query }) {
-    const { topics, more } = await broker.topics.list(io, { after: query.cursor, limit: query.limit ?? 100 });
-    return { status: 200, json: { topics: topics.map(told), nextCursor: more ? topics.at(-1)?.name : undefined } };
+    const { topics, more } = await broker.topics.list(io, {
+      after: query.cursor,
+      limit: query.limit ?? 100,
+    });
+    return {
+      status: 200,
+      json: { topics: topics.map(told), nextCursor: more ? topics.at(-1)?.name : undefined },
+    };
   },
 });
 
@@ -59,7 +65,8 @@ export const getTopic = defineOperation({
   name: "getTopic",
   method: "GET",
   path: "/v1/topics/{topic}",
-  summary: "A topic with both ends of each queue: the offset of its first message and that of the next one to come.",
+  summary:
+    "A topic with both ends of each queue: the offset of its first message and that of the next one to come.",
   right: "pull",
   params: topicParams,
   answers: { 200: topicAnswer.omit({ queues: true }).extend({ queues: z.array(queueRange) }) },
@@ -98,7 +105,9 @@ function told({ name: topic, queues, type, retentionMs, writable, createdAt }: T
 
 /** Without the fields that are absent, for an absent field never changes anything. */
 function given<T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as {
+  return Object.fromEntries(
+    Object.entries(settings).filter(([, value]) => value !== undefined),
+  ) as {
     [K in keyof T]: Exclude<T[K], undefined>;
   };
 }

@@ -25,14 +25,20 @@ export class GroupOffsets {
   /** Moves offsets forward, each queue for itself. A lower one changes nothing. Answers where each is now. */
   async commit(
     io: Ports,
-    { group, topic, offsets }: { group: string; topic: Topic; offsets: ReadonlyMap<number, number> },
+    {
+      group,
+      topic,
+      offsets,
+    }: { group: string; topic: Topic; offsets: ReadonlyMap<number, number> },
   ): Promise<Map<number, number>> {
     for (const queue of offsets.keys()) expectQueue(topic, queue);
     const after = await Promise.all(
-      [...offsets].map(async ([queue, next]): Promise<[number, number]> => [
-        queue,
-        await this.#commitOne(io, { group, topic, queue, next }),
-      ]),
+      [...offsets].map(
+        async ([queue, next]): Promise<[number, number]> => [
+          queue,
+          await this.#commitOne(io, { group, topic, queue, next }),
+        ],
+      ),
     );
     return new Map(after);
   }
@@ -63,16 +69,23 @@ export class GroupOffsets {
     for (const queue of queuesOf(topic)) {
       const id = { topicId: topic.id, queue };
       const { max } = await log.range(io, id);
-      const page = await io.store.scan({ partition: partitions.groupOffsets(id), limit: storeLimits.scanItemsMax });
+      const page = await io.store.scan({
+        partition: partitions.groupOffsets(id),
+        limit: storeLimits.scanItemsMax,
+      });
       for (const item of page.items) {
         const { next } = decodeGroupOffset(item.value);
         if (next >= max) continue;
         const group = new TextDecoder().decode(item.key.sort);
-        throw new BrokerError("group_lags", `group ${group} has not consumed all of queue ${queue}`, {
-          group,
-          queue,
-          lag: max - next,
-        });
+        throw new BrokerError(
+          "group_lags",
+          `group ${group} has not consumed all of queue ${queue}`,
+          {
+            group,
+            queue,
+            lag: max - next,
+          },
+        );
       }
     }
   }
@@ -107,11 +120,15 @@ export class GroupOffsets {
 
 export function expectQueue(topic: Topic, queue: number): void {
   if (queue < topic.queues) return;
-  throw new BrokerError("queue_not_found", `topic ${topic.name} has the queues 0 to ${topic.queues - 1}`, {
-    topic: topic.name,
-    queue,
-    allowed: `0 to ${topic.queues - 1}`,
-  });
+  throw new BrokerError(
+    "queue_not_found",
+    `topic ${topic.name} has the queues 0 to ${topic.queues - 1}`,
+    {
+      topic: topic.name,
+      queue,
+      allowed: `0 to ${topic.queues - 1}`,
+    },
+  );
 }
 
 function keyOf(group: string, topic: Topic, queue: number): Key {
@@ -121,4 +138,3 @@ function keyOf(group: string, topic: Topic, queue: number): Key {
 function queuesOf(topic: Topic): number[] {
   return Array.from({ length: topic.queues }, (_, queue) => queue);
 }
-

@@ -1,10 +1,10 @@
 import { readU32, readU48, writeU32, writeU48 } from "../bytes.ts";
+import { crc32c } from "../crc32c.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Item } from "../ports/store.ts";
 import { queueOffsetOf } from "../schema.ts";
 import { type Batch, readBatch } from "./batch.ts";
 import { BatchFormatError } from "./batch-format-error.ts";
-import { crc32c } from "../crc32c.ts";
 
 /**
  * One row of the log: one or more batches, landed by one conditional put under the queue offset of the first message.
@@ -36,7 +36,11 @@ export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uin
   const value = new Uint8Array(length);
   value[at.version] = formatVersion;
   writeU48(value, at.storedAt, storedAt);
-  writeU32(value, at.count, batches.reduce((sum, batch) => sum + batch.count, 0));
+  writeU32(
+    value,
+    at.count,
+    batches.reduce((sum, batch) => sum + batch.count, 0),
+  );
   writeU32(value, at.checksum, crc32c(value, 0, at.checksum));
   let place = headBytes;
   for (const batch of batches) {
@@ -49,7 +53,8 @@ export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uin
 /** Reads the head of a row, under a checksum of its own. Throws `Damaged`. */
 export function readBatchRow({ key, value }: Pick<Item, "key" | "value">): BatchRow {
   const intact = value.length > headBytes && value[0] === formatVersion;
-  if (!intact || readU32(value, at.checksum) !== crc32c(value, 0, at.checksum)) throw new Damaged("batch row");
+  if (!intact || readU32(value, at.checksum) !== crc32c(value, 0, at.checksum))
+    throw new Damaged("batch row");
   return {
     base: queueOffsetOf(key.sort),
     count: readU32(value, at.count),

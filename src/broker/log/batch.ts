@@ -1,8 +1,17 @@
-import { concatBytes, hex, readU16, readU32, readU48, writeU16, writeU32, writeU48 } from "../bytes.ts";
+import {
+  concatBytes,
+  hex,
+  readU16,
+  readU32,
+  readU48,
+  writeU16,
+  writeU32,
+  writeU48,
+} from "../bytes.ts";
+import { crc32c } from "../crc32c.ts";
 import { limits } from "../limits.ts";
 import type { Compression } from "../ports/compression.ts";
 import { BatchFormatError } from "./batch-format-error.ts";
-import { crc32c } from "../crc32c.ts";
 import { decodeMessages, encodeMessages, type Message } from "./message.ts";
 
 /**
@@ -70,19 +79,25 @@ export function encodeBatch(batch: {
  */
 export function readBatch(bytes: Uint8Array, start = 0): Batch {
   const left = bytes.length - start;
-  if (left < batchHeadBytes) throw new BatchFormatError("batch", `${left} bytes`, `at least ${batchHeadBytes} bytes`);
+  if (left < batchHeadBytes)
+    throw new BatchFormatError("batch", `${left} bytes`, `at least ${batchHeadBytes} bytes`);
   expectByte(bytes, start + at.magic, "batch.magic", magic);
   expectByte(bytes, start + at.version, "batch.version", formatVersion);
   const flags = readU16(bytes, start + at.flags);
   if (flags > gzipFlag) throw new BatchFormatError("batch.flags", flags, "0, or 1 for gzip");
   const contentBytes = readU32(bytes, start + at.contentBytes);
   if (contentBytes > left - batchHeadBytes) {
-    throw new BatchFormatError("batch.contentBytes", contentBytes, `the ${left - batchHeadBytes} bytes that follow the head`);
+    throw new BatchFormatError(
+      "batch.contentBytes",
+      contentBytes,
+      `the ${left - batchHeadBytes} bytes that follow the head`,
+    );
   }
   const end = start + batchHeadBytes + contentBytes;
   const checksum = readU32(bytes, start + at.checksum);
   const expected = checksumOf(bytes, start, end);
-  if (checksum !== expected) throw new BatchFormatError("batch.checksum", checksum, `the CRC32C of its bytes, ${expected}`);
+  if (checksum !== expected)
+    throw new BatchFormatError("batch.checksum", checksum, `the CRC32C of its bytes, ${expected}`);
   const count = readU16(bytes, start + at.count);
   if (count < 1 || count > limits.messagesPerBatchMax) {
     throw new BatchFormatError("batch.count", count, `1 to ${limits.messagesPerBatchMax}`);
@@ -109,7 +124,11 @@ async function contentOf(batch: Batch, compression: Compression): Promise<Uint8A
   try {
     return await compression.gunzip(stored, limits.contentBytesMax);
   } catch {
-    throw new BatchFormatError("batch.content", "bytes", `gzip of at most ${limits.contentBytesMax} bytes`);
+    throw new BatchFormatError(
+      "batch.content",
+      "bytes",
+      `gzip of at most ${limits.contentBytesMax} bytes`,
+    );
   }
 }
 

@@ -33,7 +33,11 @@ export class ByteReader {
         break;
       }
     }
-    throw new BatchFormatError(this.path(field), "bytes", "the shortest varint of a number below 2^53");
+    throw new BatchFormatError(
+      this.path(field),
+      "bytes",
+      "the shortest varint of a number below 2^53",
+    );
   }
 
   signedVarint(field: string): number {
@@ -44,7 +48,8 @@ export class ByteReader {
   /** How many entries follow: 1 to `max`, for none would not be written. */
   count(field: string, max: number): number {
     const count = this.varint(field);
-    if (count < 1 || count > max) throw new BatchFormatError(this.path(field), `${count} entries`, `1 to ${max} entries`);
+    if (count < 1 || count > max)
+      throw new BatchFormatError(this.path(field), `${count} entries`, `1 to ${max} entries`);
     return count;
   }
 
@@ -69,12 +74,22 @@ export class ByteReader {
 
   expectEnd(): void {
     const left = this.#end - this.#at;
-    if (left > 0) throw new BatchFormatError(this.#where, `${left} more bytes`, "at its end behind the last message");
+    if (left > 0)
+      throw new BatchFormatError(
+        this.#where,
+        `${left} more bytes`,
+        "at its end behind the last message",
+      );
   }
 
   #take(field: string, length: number): Uint8Array {
     const left = this.#end - this.#at;
-    if (length > left) throw new BatchFormatError(this.path(field), `${length} bytes`, `at most the ${left} bytes left`);
+    if (length > left)
+      throw new BatchFormatError(
+        this.path(field),
+        `${length} bytes`,
+        `at most the ${left} bytes left`,
+      );
     const start = this.#at;
     this.#at += length;
     return this.#bytes.subarray(start, this.#at);

@@ -41,7 +41,12 @@ export class LogReader {
   }
 
   /** The rows from `offset` on. At least one row if there is one; fewer than asked for does not mean the end. */
-  async read(io: Ports, queue: QueueId, offset: number, { messagesMax, bytesMax }: ReadLimits): Promise<RowsRead> {
+  async read(
+    io: Ports,
+    queue: QueueId,
+    offset: number,
+    { messagesMax, bytesMax }: ReadLimits,
+  ): Promise<RowsRead> {
     const base = await this.#directory.activeBase(io, queue);
     const partition = partitions.batches(queue, base);
     const name = queueName(queue);
@@ -54,7 +59,8 @@ export class LogReader {
       const end = holder === undefined ? base : holder.base + holder.count;
       if (end > offset && holder !== undefined) rows.unshift(holder);
       else if (rows.length > 0) throw new Damaged("chain of rows");
-      else if (end < offset || offset < base) throw outOfRange(queue, offset, { min: base, max: end });
+      else if (end < offset || offset < base)
+        throw outOfRange(queue, offset, { min: base, max: end });
     }
     const end = endOf(rows, offset);
     this.#rememberShape(name, rows, end);
@@ -79,7 +85,8 @@ export class LogReader {
     { partition, name, end }: { partition: Uint8Array; name: string; end: number },
   ): Promise<number> {
     const known = this.#tails.get(name);
-    if (known !== undefined && io.clock.now() - known.seenAt < tailAgeMsMax) return Math.max(known.offset, end);
+    if (known !== undefined && io.clock.now() - known.seenAt < tailAgeMsMax)
+      return Math.max(known.offset, end);
     const seenAt = io.clock.now();
     const last = await readLastRow(io, partition);
     const offset = last === undefined ? end : Math.max(last.base + last.count, end);
@@ -110,12 +117,19 @@ function endOf(rows: readonly BatchRow[], offset: number): number {
   return end;
 }
 
-function outOfRange({ queue }: QueueId, offset: number, range: { min: number; max: number }): BrokerError {
-  return new BrokerError("out_of_range", `queue ${queue} holds the offsets from ${range.min} up to ${range.max}`, {
-    field: "offset",
-    given: offset,
-    allowed: `${range.min} to ${range.max}`,
-    ...range,
-  });
+function outOfRange(
+  { queue }: QueueId,
+  offset: number,
+  range: { min: number; max: number },
+): BrokerError {
+  return new BrokerError(
+    "out_of_range",
+    `queue ${queue} holds the offsets from ${range.min} up to ${range.max}`,
+    {
+      field: "offset",
+      given: offset,
+      allowed: `${range.min} to ${range.max}`,
+      ...range,
+    },
+  );
 }
-

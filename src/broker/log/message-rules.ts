@@ -10,35 +10,51 @@ export function checkMessage(message: Message, path: string): void {
   const { body, bornAt, tag, keys = [], messageId, messageGroup } = message;
   const properties = Object.entries(message.properties ?? {});
   if (body.length === 0) throw invalid(`${path}.body`, "", "at least one byte");
-  if (!(bornAt >= 0 && bornAt <= maxTime)) throw invalid(`${path}.bornAt`, bornAt, "milliseconds since the epoch");
+  if (!(bornAt >= 0 && bornAt <= maxTime))
+    throw invalid(`${path}.bornAt`, bornAt, "milliseconds since the epoch");
   if (tag !== undefined) {
     checkText(`${path}.tag`, tag, limits.tagBytesMax);
-    if (tag.includes("|") || tag.trim() === "") throw invalid(`${path}.tag`, tag, "without | and not blank");
+    if (tag.includes("|") || tag.trim() === "")
+      throw invalid(`${path}.tag`, tag, "without | and not blank");
   }
   if (messageId !== undefined) checkText(`${path}.messageId`, messageId, limits.messageIdBytesMax);
-  if (messageGroup !== undefined) checkText(`${path}.messageGroup`, messageGroup, limits.messageGroupBytesMax);
+  if (messageGroup !== undefined)
+    checkText(`${path}.messageGroup`, messageGroup, limits.messageGroupBytesMax);
   if (keys.length > limits.keysPerMessageMax) {
-    throw invalid(`${path}.keys`, `${keys.length} keys`, `at most ${limits.keysPerMessageMax} keys`);
+    throw invalid(
+      `${path}.keys`,
+      `${keys.length} keys`,
+      `at most ${limits.keysPerMessageMax} keys`,
+    );
   }
   for (const key of keys) {
     checkText(`${path}.keys`, key, limits.propertyBytesMax);
     if (key.includes(" ")) throw invalid(`${path}.keys`, key, "without spaces");
   }
   if (properties.length > limits.propertiesPerMessageMax) {
-    throw invalid(`${path}.properties`, `${properties.length} properties`, `at most ${limits.propertiesPerMessageMax} properties`);
+    throw invalid(
+      `${path}.properties`,
+      `${properties.length} properties`,
+      `at most ${limits.propertiesPerMessageMax} properties`,
+    );
   }
   let bytes = utf8Length(tag ?? "") + keys.reduce((sum, key) => sum + utf8Length(key), 0);
   for (const [name, value] of properties) {
     checkText(`${path}.properties`, name, limits.propertyBytesMax);
-    if (hasControlCharacter(value)) throw invalid(`${path}.properties.${name}`, value, "without control characters");
+    if (hasControlCharacter(value))
+      throw invalid(`${path}.properties.${name}`, value, "without control characters");
     bytes += utf8Length(name) + utf8Length(value);
   }
   if (bytes > limits.propertyBytesMax) {
-    throw new BrokerError("message_too_large", `tag, keys and properties of ${path} have ${bytes} bytes`, {
-      field: `${path}.properties`,
-      limit: limits.propertyBytesMax,
-      actual: bytes,
-    });
+    throw new BrokerError(
+      "message_too_large",
+      `tag, keys and properties of ${path} have ${bytes} bytes`,
+      {
+        field: `${path}.properties`,
+        limit: limits.propertyBytesMax,
+        actual: bytes,
+      },
+    );
   }
 }
 

@@ -70,7 +70,8 @@ export function decodeMessages(content: Uint8Array, count: number, batchBornAt: 
 
 function decodeMessage(reader: ByteReader, batchBornAt: number): Message {
   const flags = reader.byte("flags");
-  if (flags > knownFlags) throw new BatchFormatError(reader.path("flags"), flags, `0 to ${knownFlags}`);
+  if (flags > knownFlags)
+    throw new BatchFormatError(reader.path("flags"), flags, `0 to ${knownFlags}`);
   const bornAt = batchBornAt + reader.signedVarint("bornAt");
   const messageId = flags & has.messageId ? reader.text("messageId") : undefined;
   const tag = flags & has.tag ? reader.text("tag") : undefined;
@@ -99,7 +100,8 @@ function readProperties(reader: ByteReader): Record<string, string> {
   const properties: Record<string, string> = Object.create(null) as Record<string, string>;
   for (let index = 0; index < count; index++) {
     const name = reader.text("properties");
-    if (name in properties) throw new BatchFormatError(reader.path("properties"), name, "names that differ");
+    if (name in properties)
+      throw new BatchFormatError(reader.path("properties"), name, "names that differ");
     properties[name] = reader.text("properties");
   }
   return properties;

@@ -47,7 +47,11 @@ export class PendingAppend {
 }
 
 function keyReused(): BrokerError {
-  return new BrokerError("idempotency_key_reused", "another batch was sent under this batch id before", {
-    field: "batchId",
-  });
+  return new BrokerError(
+    "idempotency_key_reused",
+    "another batch was sent under this batch id before",
+    {
+      field: "batchId",
+    },
+  );
 }

@@ -94,7 +94,8 @@ export class QueueAppender {
     }
     const known = this.#chain;
     const age = known === undefined ? Number.POSITIVE_INFINITY : issuedAt - known.issuedAt;
-    if (known !== undefined && age < tailAgeMsMax && age * this.#foreignRate < raceChanceMax) return known;
+    if (known !== undefined && age < tailAgeMsMax && age * this.#foreignRate < raceChanceMax)
+      return known;
 
     const last = await readLastRow(io, this.#segment.partition);
     const returnedAt = io.clock.now();
@@ -127,7 +128,8 @@ export class QueueAppender {
       if (row.base + row.count !== expectedEnd) throw brokenChain(this.#queue);
       if (row.storedAt < backTo) break;
       for (const { base, storedAt, batch } of placedBatches(row)) {
-        if (wanted.has(hex(batch.id))) chain.recall(batch, { base, storedAt, learnedAt: io.clock.now() });
+        if (wanted.has(hex(batch.id)))
+          chain.recall(batch, { base, storedAt, learnedAt: io.clock.now() });
       }
       expectedEnd = row.base;
     }
@@ -146,7 +148,8 @@ export class QueueAppender {
       bytes += pending.batch.bytes.length;
       if (landing !== undefined) this.#answer(io, chain, pending, landing);
       else if (twin !== undefined) twin.join(pending);
-      else if (pending.coveredIn !== chain || (group.size > 0 && bytes > this.#groupBytesMax)) later.push(pending);
+      else if (pending.coveredIn !== chain || (group.size > 0 && bytes > this.#groupBytesMax))
+        later.push(pending);
       else group.set(id, pending);
     }
     this.#waiting = later;
@@ -160,14 +163,20 @@ export class QueueAppender {
     let group = taken;
     for (let refusals = 0; group.length > 0; refusals++) {
       const issuedAt = io.clock.now();
-      const puts = this.#rowPuts(io, chain, group, { partition, storedAt: Math.max(issuedAt, chain.storedAt) });
+      const puts = this.#rowPuts(io, chain, group, {
+        partition,
+        storedAt: Math.max(issuedAt, chain.storedAt),
+      });
       const result = await commitUntilDecided(io, puts, chain.issuedAt + limits.appendDeadlineMs);
       if (result.outcome === "applied") {
         this.#landed(io, chain, group, { puts, issuedAt });
         return;
       }
       const current = result.current[0];
-      assert(current !== undefined, "what refused puts into vacant places lies at the first of them");
+      assert(
+        current !== undefined,
+        "what refused puts into vacant places lies at the first of them",
+      );
       group = await this.#refused(io, chain, group, { current, partition, refusals });
     }
   }
@@ -203,7 +212,12 @@ export class QueueAppender {
     group.forEach((pending, index) => {
       const place = placed[index];
       assert(place !== undefined, "every member of a group has its place");
-      pending.succeed({ base: place.base, storedAt: place.storedAt, checksum: place.batch.checksum, learnedAt: now });
+      pending.succeed({
+        base: place.base,
+        storedAt: place.storedAt,
+        checksum: place.batch.checksum,
+        learnedAt: now,
+      });
     });
     this.#onAppend();
   }
@@ -228,14 +242,20 @@ export class QueueAppender {
     for (const pending of group) {
       const landing = chain.landingOf(pending.batch);
       if (landing !== undefined) this.#answer(io, chain, pending, landing);
-      else if (io.clock.now() > pending.giveUpAt) pending.fail(contended(this.#queue, refusals + 1));
+      else if (io.clock.now() > pending.giveUpAt)
+        pending.fail(contended(this.#queue, refusals + 1));
       else left.push(pending);
     }
     return left;
   }
 
   /** "It has landed" is an answer under the same deadline as an acknowledgement (rule 4 of the log). */
-  #answer(io: Ports, chain: TailChain, pending: PendingAppend, landing: Parameters<PendingAppend["succeed"]>[0]): void {
+  #answer(
+    io: Ports,
+    chain: TailChain,
+    pending: PendingAppend,
+    landing: Parameters<PendingAppend["succeed"]>[0],
+  ): void {
     if (io.clock.now() > chain.issuedAt + limits.appendDeadlineMs) pending.fail(outcomeUnknown());
     else pending.succeed(landing);
   }
@@ -262,9 +282,17 @@ function rowsOf(batches: readonly Batch[]): Batch[][] {
 }
 
 function brokenChain({ queue }: QueueId): BrokerError {
-  return new BrokerError("outcome_unknown", "the queue's rows do not follow each other; the batch may be among the missing", { queue });
+  return new BrokerError(
+    "outcome_unknown",
+    "the queue's rows do not follow each other; the batch may be among the missing",
+    { queue },
+  );
 }
 
 function contended({ queue }: QueueId, attempts: number): BrokerError {
-  return new BrokerError("contention", "others were always faster; send in batches or use more queues", { queue, attempts });
+  return new BrokerError(
+    "contention",
+    "others were always faster; send in batches or use more queues",
+    { queue, attempts },
+  );
 }

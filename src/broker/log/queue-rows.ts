@@ -26,7 +26,11 @@ export async function readRowAtOrBelow(
 }
 
 /** The rows from the one at `offset` on, in pages, for as long as the caller asks. */
-export async function* rowsFrom(io: Ports, partition: Uint8Array, offset: number): AsyncGenerator<BatchRow> {
+export async function* rowsFrom(
+  io: Ports,
+  partition: Uint8Array,
+  offset: number,
+): AsyncGenerator<BatchRow> {
   let from = offset;
   for (;;) {
     const page = await walk(io, { partition, from: offsetKey(from) });
@@ -40,7 +44,11 @@ export async function* rowsFrom(io: Ports, partition: Uint8Array, offset: number
 }
 
 /** The rows below `offset`, last one first, in pages, for as long as the caller asks. */
-export async function* rowsBelow(io: Ports, partition: Uint8Array, offset: number): AsyncGenerator<BatchRow> {
+export async function* rowsBelow(
+  io: Ports,
+  partition: Uint8Array,
+  offset: number,
+): AsyncGenerator<BatchRow> {
   let below = offset;
   while (below > 0) {
     const page = await walk(io, { partition, to: offsetKey(below - 1), reverse: true });

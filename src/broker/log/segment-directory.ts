@@ -26,9 +26,14 @@ export class SegmentDirectory {
     const known = this.#active.get(queueName(queue));
     const readAt = this.#clock.now();
     if (known !== undefined && readAt - known.readAt < limits.directoryAgeMsMax) return known.base;
-    const page = await io.store.scan({ partition: partitions.segments(queue), reverse: true, limit: 1 });
+    const page = await io.store.scan({
+      partition: partitions.segments(queue),
+      reverse: true,
+      limit: 1,
+    });
     const last = page.items[0];
-    if (last === undefined) throw new BrokerError("queue_not_found", "the queue is gone", { queue: queue.queue });
+    if (last === undefined)
+      throw new BrokerError("queue_not_found", "the queue is gone", { queue: queue.queue });
     const base = queueOffsetOf(last.key.sort);
     this.#active.set(queueName(queue), { base, readAt });
     return base;

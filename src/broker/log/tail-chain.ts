@@ -1,7 +1,7 @@
 import { hex } from "../bytes.ts";
 import { limits } from "../limits.ts";
-import { type BatchRow, type PlacedBatch, placedBatches } from "./batch-row.ts";
 import type { Batch } from "./batch.ts";
+import { type BatchRow, type PlacedBatch, placedBatches } from "./batch-row.ts";
 
 /** Where a batch landed. */
 export interface Landing {

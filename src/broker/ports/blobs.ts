@@ -20,7 +20,10 @@ export interface Blobs {
   get(key: BlobKey, range?: BlobRange): Promise<Uint8Array | undefined>;
   delete(key: BlobKey): Promise<void>;
   /** The keys behind `after` that begin with `prefix`, at most `limit` (1 to 1,000). */
-  list(prefix: string, options: { readonly after?: BlobKey; readonly limit: number }): Promise<BlobPage>;
+  list(
+    prefix: string,
+    options: { readonly after?: BlobKey; readonly limit: number },
+  ): Promise<BlobPage>;
 }
 
 /** 1 to 512 characters of `A-Z a-z 0-9 . _ - /`, with no empty, `.` or `..` part between slashes. */

@@ -122,7 +122,9 @@ export function itemBytes(item: {
   const { key, value, version, expiresAt } = item;
   const fieldNames = 4;
   const expiry = expiresAt === undefined ? 0 : 8;
-  return key.partition.length + key.sort.length + value.length + version.length + fieldNames + expiry;
+  return (
+    key.partition.length + key.sort.length + value.length + version.length + fieldNames + expiry
+  );
 }
 
 /** Throws where a commit breaks a limit of law 6. Every adapter calls it first. */
@@ -141,7 +143,10 @@ export function assertCommitWithinLimits(writes: readonly Write[]): void {
     if (write.kind !== "put") continue;
     const size = itemBytes(write);
     assert(size <= itemBytesMax, "an item has at most 400 KB");
-    assert(/^[\x21-\x7e]+$/.test(write.version) && write.version.length <= versionCharsMax, "a version is 1 to 32 printable ASCII characters");
+    assert(
+      /^[\x21-\x7e]+$/.test(write.version) && write.version.length <= versionCharsMax,
+      "a version is 1 to 32 printable ASCII characters",
+    );
     bytes += size;
   }
   assert(bytes <= commitBytesMax, "a commit has at most 4 MB");
@@ -149,8 +154,14 @@ export function assertCommitWithinLimits(writes: readonly Write[]): void {
 
 /** Throws where a key breaks a limit of law 6. */
 export function assertKeyWithinLimits({ partition, sort }: Key): void {
-  assert(partition.length >= 1 && partition.length <= storeLimits.partitionBytesMax, "a partition key has 1 to 255 bytes");
-  assert(sort.length >= 1 && sort.length <= storeLimits.sortBytesMax, "a sort key has 1 to 1,024 bytes");
+  assert(
+    partition.length >= 1 && partition.length <= storeLimits.partitionBytesMax,
+    "a partition key has 1 to 255 bytes",
+  );
+  assert(
+    sort.length >= 1 && sort.length <= storeLimits.sortBytesMax,
+    "a sort key has 1 to 1,024 bytes",
+  );
 }
 
 /** The key as one string, for maps. */

@@ -6,7 +6,9 @@ import type { Topic } from "../topics/topic.ts";
 /** Throws where a topic takes no message, or not one of this kind. */
 export function expectAccepted(topic: Topic, message: Message, path: string): void {
   if (!topic.writable) {
-    throw new BrokerError("topic_not_writable", `topic ${topic.name} takes no messages`, { topic: topic.name });
+    throw new BrokerError("topic_not_writable", `topic ${topic.name} takes no messages`, {
+      topic: topic.name,
+    });
   }
   const kind = message.messageGroup === undefined ? "NORMAL" : "FIFO";
   if (topic.type === "MIXED" || topic.type === kind) return;
@@ -41,11 +43,15 @@ export function expectWithinRetryWindow(firstAttemptAt: number, now: number): vo
 export function expectFits(bytes: number, field: string, messages: number): void {
   if (bytes <= limits.batchBytesMax) return;
   const code = messages === 1 ? "message_too_large" : "batch_too_large";
-  throw new BrokerError(code, `${field} becomes ${bytes} bytes, the limit is ${limits.batchBytesMax}`, {
-    field,
-    limit: limits.batchBytesMax,
-    actual: bytes,
-  });
+  throw new BrokerError(
+    code,
+    `${field} becomes ${bytes} bytes, the limit is ${limits.batchBytesMax}`,
+    {
+      field,
+      limit: limits.batchBytesMax,
+      actual: bytes,
+    },
+  );
 }
 
 export function expectMessageCount(count: number, field: string): void {

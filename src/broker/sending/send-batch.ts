@@ -55,7 +55,11 @@ async function parse(
     const batch = readBatch(bytes);
     expectFits(batch.bytes.length, "batch", batch.count);
     if (batch.bytes.length < bytes.length) {
-      throw invalid("batch", `${bytes.length - batch.bytes.length} more bytes`, "one batch and nothing behind it");
+      throw invalid(
+        "batch",
+        `${bytes.length - batch.bytes.length} more bytes`,
+        "one batch and nothing behind it",
+      );
     }
     return { batch, messages: await decodeBatch(batch, compression) };
   } catch (error) {
@@ -79,14 +83,20 @@ function chosenQueue(
     throw invalid("queue", queue, "absent where messageGroup is given, which chooses the queue");
   }
   if (queue !== undefined) expectQueue(topic, queue);
-  const messageGroup = target.messageGroup ?? messages.find((message) => message.messageGroup !== undefined)?.messageGroup;
+  const messageGroup =
+    target.messageGroup ??
+    messages.find((message) => message.messageGroup !== undefined)?.messageGroup;
   const ofGroup = messageGroup === undefined ? undefined : queueOfGroup(messageGroup, topic.queues);
   const chosen = queue ?? ofGroup ?? queueOfBatch(batch.id, topic.queues);
   messages.forEach((message, index) => {
     if (message.messageGroup === undefined) return;
     const belongsTo = queueOfGroup(message.messageGroup, topic.queues);
     if (belongsTo !== chosen) {
-      throw invalid(`messages[${index}].messageGroup`, message.messageGroup, `a group of queue ${chosen}; this one is of queue ${belongsTo}`);
+      throw invalid(
+        `messages[${index}].messageGroup`,
+        message.messageGroup,
+        `a group of queue ${chosen}; this one is of queue ${belongsTo}`,
+      );
     }
   });
   return chosen;

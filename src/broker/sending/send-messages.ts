@@ -1,15 +1,20 @@
 import { expectQueue } from "../consuming/group-offsets.ts";
-import { BrokerError, invalid, isBrokerError } from "../errors.ts";
+import { type BrokerError, invalid, isBrokerError } from "../errors.ts";
 import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
 import type { Log } from "../log/log.ts";
 import type { Message } from "../log/message.ts";
 import { checkMessage } from "../log/message-rules.ts";
-import type { Ports } from "../ports/ports.ts";
 import { toBrokerError } from "../port-errors.ts";
+import type { Ports } from "../ports/ports.ts";
 import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
-import { expectAccepted, expectFits, expectMessageCount, expectWithinRetryWindow } from "./routing.ts";
+import {
+  expectAccepted,
+  expectFits,
+  expectMessageCount,
+  expectWithinRetryWindow,
+} from "./routing.ts";
 
 export interface OutgoingMessage extends Omit<Message, "bornAt"> {
   readonly bornAt?: number;
@@ -50,7 +55,11 @@ export async function sendMessages(
   const now = io.clock.now();
   const firstAttemptAt = request.firstAttemptAt ?? 0;
   if ((request.batchId === undefined) !== (request.firstAttemptAt === undefined)) {
-    throw invalid("batchId", request.batchId === undefined ? "absent" : "given", "given together with firstAttemptAt");
+    throw invalid(
+      "batchId",
+      request.batchId === undefined ? "absent" : "given",
+      "given together with firstAttemptAt",
+    );
   }
   if (request.firstAttemptAt !== undefined) expectWithinRetryWindow(firstAttemptAt, now);
   const id = request.batchId ?? io.random.bytes(batchIdBytes);
@@ -61,7 +70,8 @@ export async function sendMessages(
     members,
     batch: readBatch(encodeMembers(members, { id, firstAttemptAt })),
   }));
-  for (const { batch, members } of batches) expectFits(batch.bytes.length, fieldOf(members), members.length);
+  for (const { batch, members } of batches)
+    expectFits(batch.bytes.length, fieldOf(members), members.length);
 
   const results: SendResult[] = new Array(messages.length);
   await Promise.all(
@@ -103,14 +113,25 @@ function routed(
 
 function chosenQueue(
   topic: Topic,
-  { message, queue, id, path }: { message: Message; queue: number | undefined; id: Uint8Array; path: string },
+  {
+    message,
+    queue,
+    id,
+    path,
+  }: { message: Message; queue: number | undefined; id: Uint8Array; path: string },
 ): number {
   const { messageGroup } = message;
   if (queue === undefined) {
-    return messageGroup === undefined ? queueOfBatch(id, topic.queues) : queueOfGroup(messageGroup, topic.queues);
+    return messageGroup === undefined
+      ? queueOfBatch(id, topic.queues)
+      : queueOfGroup(messageGroup, topic.queues);
   }
   if (messageGroup !== undefined) {
-    throw invalid(`${path}.queue`, queue, "absent where messageGroup is given, which chooses the queue");
+    throw invalid(
+      `${path}.queue`,
+      queue,
+      "absent where messageGroup is given, which chooses the queue",
+    );
   }
   expectQueue(topic, queue);
   return queue;

@@ -36,11 +36,17 @@ function decodeTopicDeletion(value: Uint8Array): TopicDeletion {
 export async function tickTopicDeletions(
   io: Ports,
 ): Promise<{ readonly more: boolean; readonly nextAt: number | undefined }> {
-  const page = await io.store.scan({ partition: partitions.deletions, limit: storeLimits.scanItemsMax });
+  const page = await io.store.scan({
+    partition: partitions.deletions,
+    limit: storeLimits.scanItemsMax,
+  });
   const deletions = page.items.map((item) => decodeTopicDeletion(item.value));
   const due = deletions.find((deletion) => deletion.dueAt <= io.clock.now());
   if (due === undefined) {
-    const nextAt = deletions.reduce((next, { dueAt }) => Math.min(next, dueAt), Number.POSITIVE_INFINITY);
+    const nextAt = deletions.reduce(
+      (next, { dueAt }) => Math.min(next, dueAt),
+      Number.POSITIVE_INFINITY,
+    );
     return { more: false, nextAt: Number.isFinite(nextAt) ? nextAt : undefined };
   }
   const items = await nextItemsOf(io, due);
@@ -53,14 +59,19 @@ export async function tickTopicDeletions(
 }
 
 /** Rows before the directory entry that leads to them, so that a sweep that was cut short finds the rest. */
-async function nextItemsOf(io: Ports, { topicId, queues }: TopicDeletion): Promise<readonly Item[]> {
+async function nextItemsOf(
+  io: Ports,
+  { topicId, queues }: TopicDeletion,
+): Promise<readonly Item[]> {
   for (let queue = 0; queue < queues; queue++) {
     const id: QueueId = { topicId, queue };
     const offsets = await firstItems(io, { partition: partitions.groupOffsets(id) });
     if (offsets.length > 0) return offsets;
     const [entry] = await firstItems(io, { partition: partitions.segments(id) });
     if (entry === undefined) continue;
-    const rows = await firstItems(io, { partition: partitions.batches(id, queueOffsetOf(entry.key.sort)) });
+    const rows = await firstItems(io, {
+      partition: partitions.batches(id, queueOffsetOf(entry.key.sort)),
+    });
     return rows.length > 0 ? rows : [entry];
   }
   return [];

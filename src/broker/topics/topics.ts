@@ -1,4 +1,5 @@
 import { assert } from "../assert.ts";
+import { utf8 } from "../bytes.ts";
 import { jitter, newVersion } from "../chance.ts";
 import { compareAndSet } from "../compare-and-set.ts";
 import { commitUntilDecided } from "../decided-commit.ts";
@@ -9,8 +10,13 @@ import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { decodeRecord, encodeRecord } from "../record.ts";
 import { keys, partitions } from "../schema.ts";
-import { utf8 } from "../bytes.ts";
-import { decodeTopic, defaultTopicSettings, encodeTopic, type Topic, type TopicSettings } from "./topic.ts";
+import {
+  decodeTopic,
+  defaultTopicSettings,
+  encodeTopic,
+  type Topic,
+  type TopicSettings,
+} from "./topic.ts";
 import { deletionOf, encodeTopicDeletion } from "./topic-deletion.ts";
 
 const attemptsMax = 20;
@@ -27,11 +33,24 @@ export class Topics {
   ): Promise<{ readonly topic: Topic; readonly created: boolean }> {
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       const [existing, lastId] = await io.store.get([keys.topic(name), keys.lastTopicId]);
-      if (existing !== undefined) return { topic: sameOrRefused(decodeTopic(existing.value), wanted), created: false };
+      if (existing !== undefined)
+        return { topic: sameOrRefused(decodeTopic(existing.value), wanted), created: false };
       const createdAt = io.clock.now();
-      const topic: Topic = { ...defaultTopicSettings, ...wanted, name, id: nextId(lastId), createdAt };
+      const topic: Topic = {
+        ...defaultTopicSettings,
+        ...wanted,
+        name,
+        id: nextId(lastId),
+        createdAt,
+      };
       const writes: Write[] = [
-        { kind: "put", key: keys.topic(name), value: encodeTopic(topic), version: newVersion(io.random), expect: "absent" },
+        {
+          kind: "put",
+          key: keys.topic(name),
+          value: encodeTopic(topic),
+          version: newVersion(io.random),
+          expect: "absent",
+        },
         {
           kind: "put",
           key: keys.lastTopicId,
@@ -48,7 +67,9 @@ export class Topics {
       }
       await io.clock.sleep(jitter(io.random, Math.min(200, 2 ** attempt)));
     }
-    throw new BrokerError("contention", "others made topics at the same time", { attempts: attemptsMax });
+    throw new BrokerError("contention", "others made topics at the same time", {
+      attempts: attemptsMax,
+    });
   }
 
   /** Changes settings. Queues are only added: order within a message group and committed offsets rest on the others. */
@@ -62,7 +83,11 @@ export class Topics {
         throw invalid("queues", changes.queues, `${before.queues} or more: queues are only added`);
       }
       const after: Topic = { ...before, ...changes };
-      return { value: encodeTopic(after), along: firstSegments(io, after, before.queues), result: after };
+      return {
+        value: encodeTopic(after),
+        along: firstSegments(io, after, before.queues),
+        result: after,
+      };
     });
     this.#remember(io, result);
     return result;
@@ -118,7 +143,9 @@ export class Topics {
         return topic;
       }
     }
-    throw new BrokerError("contention", "the topic was changed at the same time", { attempts: attemptsMax });
+    throw new BrokerError("contention", "the topic was changed at the same time", {
+      attempts: attemptsMax,
+    });
   }
 
   #remember(io: Ports, topic: Topic): void {
@@ -144,7 +171,8 @@ function firstSegments(io: Ports, topic: Topic, fromQueue: number): Write[] {
 }
 
 function topicOf(item: Item | undefined, name: string): Topic {
-  if (item === undefined) throw new BrokerError("topic_not_found", `there is no topic ${name}`, { topic: name });
+  if (item === undefined)
+    throw new BrokerError("topic_not_found", `there is no topic ${name}`, { topic: name });
   return decodeTopic(item.value);
 }
 
@@ -153,7 +181,10 @@ function sameOrRefused(topic: Topic, wanted: Partial<TopicSettings>): Topic {
   const current: TopicSettings = { queues, type, retentionMs, writable };
   for (const [field, value] of Object.entries(wanted)) {
     if (value !== undefined && value !== current[field as keyof TopicSettings]) {
-      throw new BrokerError("already_exists", `the topic exists with another value of ${field}`, { field, current });
+      throw new BrokerError("already_exists", `the topic exists with another value of ${field}`, {
+        field,
+        current,
+      });
     }
   }
   return topic;

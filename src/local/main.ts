@@ -1,0 +1,113 @@
+import { readFile } from "node:fs/promises";
+import { FileBlobs } from "../adapters/local/file-blobs.ts";
+import { LmdbStore } from "../adapters/local/lmdb-store.ts";
+import { LocalAlarm } from "../adapters/local/local-alarm.ts";
+import { NodeCompression } from "../adapters/local/node-compression.ts";
+import { SystemClock } from "../adapters/local/system-clock.ts";
+import { SystemRandom } from "../adapters/local/system-random.ts";
+import { operations } from "../api/operations.ts";
+import { Broker } from "../broker/broker.ts";
+import { DataFolderError, openDataFolder } from "./data-folder.ts";
+import { startServer } from "./server.ts";
+import { readSettings, type Settings, SettingsError, usage } from "./settings.ts";
+
+/** What nobody was woken for is found by looking this often (ms). */
+const sweepEveryMs = 60_000;
+
+async function run(settings: Settings): Promise<void> {
+  const token = settings.tokenFile === undefined ? undefined : await readToken(settings.tokenFile);
+  const folder = await openDataFolder(settings.data);
+  const clock = new SystemClock();
+  const random = new SystemRandom();
+  const store = await LmdbStore.open({ path: folder.store, clock });
+  const blobs = await FileBlobs.open({ folder: folder.blobs, clock });
+  const alarm = new LocalAlarm({ store, clock, random, ring: () => sweep(), onError: logError });
+  const broker = new Broker({
+    store,
+    blobs,
+    alarm,
+    clock,
+    random,
+    compression: new NodeCompression(),
+  });
+  const sweep = () => broker.sweep(broker.ports);
+
+  const server = await startServer({ ...settings, token, broker, operations, onError: logError });
+  alarm.start();
+  const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
+  await sweep().catch(logError);
+  process.stdout.write(`tasso listens on ${server.url}\n`);
+
+  await terminated();
+  clearInterval(sweeping);
+  await server.close();
+  await alarm.close();
+  await store.close();
+}
+
+function terminated(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once("SIGTERM", resolve);
+    process.once("SIGINT", resolve);
+  });
+}
+
+async function readToken(path: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw new SettingsError(`--token-file ${path} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  const [token = ""] = text.split("\n");
+  if (token.trim() === "")
+    throw new SettingsError(`--token-file ${path} must begin with a line that holds the token`);
+  return token.trim();
+}
+
+/** One line of JSON an error. */
+function logError(error: unknown, requestId?: string): void {
+  const { name, message, stack, cause } = error as Error;
+  const at = new Date().toISOString();
+  process.stderr.write(
+    `${JSON.stringify({ at, requestId, name, message, cause: String(cause ?? ""), stack })}\n`,
+  );
+}
+
+/** What the person who started it can mend, in his words; everything else as it is. */
+function explain(error: unknown, { host, port }: Settings): string {
+  if (error instanceof DataFolderError || error instanceof SettingsError) return error.message;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "EADDRINUSE")
+    return `port ${port} of ${host} is taken; choose another with --port, or 0 for any`;
+  if (code === "EACCES") return `port ${port} of ${host} may not be used: ${message}`;
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
+    return `--host ${host} is no address of this machine`;
+  return (error as Error).stack ?? message;
+}
+
+async function main(): Promise<void> {
+  let settings: Settings | undefined;
+  try {
+    settings = readSettings(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    process.stderr.write(`tasso: ${error.message}\n\n${usage}\n`);
+    process.exit(2);
+  }
+  if (settings === undefined) {
+    process.stdout.write(`${usage}\n`);
+    return;
+  }
+  try {
+    await run(settings);
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`tasso: ${explain(error, settings)}\n`);
+    process.exit(1);
+  }
+}
+
+await main();

@@ -1,0 +1,168 @@
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createHttpApi, type HttpApiOptions, type HttpResponse, refusal } from "../api/http.ts";
+import type { Right } from "../api/operation.ts";
+import { BrokerError } from "../broker/errors.ts";
+import { limits } from "../broker/limits.ts";
+import { isLoopback } from "./settings.ts";
+
+export interface ServerOptions extends Omit<HttpApiOptions, "authorize"> {
+  readonly host: string;
+  readonly port: number;
+  readonly allowedHosts: readonly string[];
+  readonly corsOrigin: string | undefined;
+  /** What callers must bring as bearer token; `undefined` lets everybody in who can reach the port. */
+  readonly token: string | undefined;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  /** Takes no new request, finishes those in flight, answers long polls. */
+  close(): Promise<void>;
+}
+
+/** How long a shutdown waits for requests in flight before it cuts them off (ms). */
+const patienceMs = 15_000;
+
+/** Serves the operations over HTTP/1.1. Rejects where the port is taken. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { token, corsOrigin, broker, host } = options;
+  const api = createHttpApi({
+    ...options,
+    ...(token === undefined ? {} : { authorize: bearer(token) }),
+  });
+  const server = createServer((request, response) => {
+    void serve(request, response).catch(() => response.destroy());
+  });
+  // A slow client may take its time with a body as large as the limit.
+  server.requestTimeout = 120_000;
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (corsOrigin !== undefined) response.setHeader("access-control-allow-origin", corsOrigin);
+    if (!server.listening) response.setHeader("connection", "close");
+    if (corsOrigin !== undefined && request.method === "OPTIONS") return preflight(response);
+    try {
+      expectKnownHost(request.headers.host, options.allowedHosts);
+      const body = await readBody(request);
+      const [path = "/", query = ""] = splitUrl(request.url ?? "/");
+      const answer = await api({
+        method: request.method ?? "GET",
+        path,
+        query: new URLSearchParams(query),
+        header: (name) => headerOf(request, name),
+        body,
+      });
+      write(response, answer);
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      response.setHeader("connection", "close");
+      write(response, refusal(error, randomBytes(8).toString("hex")));
+    }
+  }
+
+  await listen(server, options);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      broker.log.arrivals.close();
+      server.closeIdleConnections();
+      const cutOff = setTimeout(() => server.closeAllConnections(), patienceMs);
+      await closed;
+      clearTimeout(cutOff);
+    },
+  };
+}
+
+function listen(server: Server, { host, port }: ServerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** A page in a browser can aim a name of its own at this machine; such a call names a host that is not ours. */
+function expectKnownHost(header: string | undefined, allowed: readonly string[]): void {
+  const host = header?.replace(/:\d+$/, "").toLowerCase();
+  if (host !== undefined && (isLoopback(host) || allowed.includes(host))) return;
+  throw new BrokerError(
+    "misdirected",
+    "this server is not called by that name; see --allowed-host",
+    {
+      field: "host",
+      given: header,
+      allowed: ["localhost", "127.0.0.1", "[::1]", ...allowed],
+    },
+  );
+}
+
+function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > limits.requestBytesMax) {
+        request.pause();
+        reject(
+          new BrokerError(
+            "batch_too_large",
+            `a request has at most ${limits.requestBytesMax} bytes`,
+            {
+              field: "body",
+              limit: limits.requestBytesMax,
+              actual: Number(request.headers["content-length"] ?? bytes),
+            },
+          ),
+        );
+      } else chunks.push(chunk);
+    });
+    request.on("end", () =>
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)),
+    );
+    request.on("error", reject);
+  });
+}
+
+function splitUrl(url: string): [string, string] {
+  const mark = url.indexOf("?");
+  return mark < 0 ? [url, ""] : [url.slice(0, mark), url.slice(mark + 1)];
+}
+
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(", ") : value;
+}
+
+function write(response: ServerResponse, { status, headers, body }: HttpResponse): void {
+  const length = body === undefined ? 0 : Buffer.byteLength(body);
+  if (status !== 204) headers["content-length"] = String(length);
+  response.writeHead(status, headers);
+  response.end(body);
+}
+
+function preflight(response: ServerResponse): void {
+  response.writeHead(204, {
+    "access-control-allow-methods": "GET, PUT, POST, PATCH, DELETE",
+    "access-control-allow-headers": "authorization, content-type, accept, x-request-id",
+    "access-control-max-age": "600",
+  });
+  response.end();
+}
+
+function bearer(token: string): NonNullable<HttpApiOptions["authorize"]> {
+  const expected = Buffer.from(`Bearer ${token}`);
+  return (right: Right, authorization: string | undefined) => {
+    if (right === "none") return;
+    const given = Buffer.from(authorization ?? "");
+    if (given.length === expected.length && timingSafeEqual(given, expected)) return;
+    throw new BrokerError("unauthenticated", "the call needs the bearer token", {
+      field: "authorization",
+    });
+  };
+}
