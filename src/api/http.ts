@@ -150,8 +150,9 @@ function bodyOf({ body: schema, consumes }: Operation, { body }: HttpRequest): u
   let value: unknown;
   try {
     value = JSON.parse(utf8.decode(body));
-  } catch (error) {
-    throw badRequest("body", `${body.length} bytes`, `JSON in UTF-8: ${(error as Error).message}`);
+  } catch (cause) {
+    const allowed = `JSON in UTF-8: ${(cause as Error).message}`;
+    throw badRequest("body", `${body.length} bytes`, allowed, { cause });
   }
   return parse(schema, value);
 }
@@ -171,8 +172,8 @@ function decoded(params: Record<string, string>): Record<string, string> {
     Object.entries(params).map(([field, value]) => {
       try {
         return [field, value.includes("%") ? decodeURIComponent(value) : value];
-      } catch {
-        throw badRequest(field, value, "percent-encoded UTF-8");
+      } catch (cause) {
+        throw badRequest(field, value, "percent-encoded UTF-8", { cause });
       }
     }),
   );
@@ -205,8 +206,14 @@ function json(status: number, value: unknown): HttpResponse {
   return { status, headers: { "content-type": "application/json" }, body: JSON.stringify(value) };
 }
 
-function badRequest(field: string, given: unknown, allowed: string): BrokerError {
-  return new BrokerError("bad_request", `${field} must be ${allowed}`, { field, given, allowed });
+function badRequest(
+  field: string,
+  given: unknown,
+  allowed: string,
+  options?: ErrorOptions,
+): BrokerError {
+  const message = `${field} must be ${allowed}`;
+  return new BrokerError("bad_request", message, { field, given, allowed }, options);
 }
 
 function requestIdOf(request: HttpRequest): string | undefined {

@@ -8,7 +8,8 @@ import { errorBody } from "./schemas.ts";
 export function openApi(operations: readonly Operation[]): object {
   const paths: Record<string, Record<string, PathOperation>> = {};
   for (const operation of operations) {
-    const methods = (paths[operation.path] ??= {});
+    const methods = paths[operation.path] ?? {};
+    paths[operation.path] = methods;
     const method = operation.method.toLowerCase();
     const described = describe(operation);
     const sibling = methods[method];

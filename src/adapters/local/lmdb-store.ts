@@ -108,7 +108,6 @@ export class LmdbStore implements Store {
     const { partition, from, to = sortEnd, reverse = false, limit } = range;
     const low = encodeKey(partition, from);
     const high = encodeKey(partition, to);
-    if (Buffer.compare(low, high) > 0) return { items: [], more: false };
     const [start, end] = reverse ? [high, low] : [low, high];
     const bounds = { start, end, inclusiveEnd: true, reverse };
     return this.#read(() => this.#page(bounds, limit, range.bytesMax));

@@ -1,3 +1,4 @@
+import { concatBytes } from "../bytes.ts";
 import { compareAndSet } from "../compare-and-set.ts";
 import { BrokerError } from "../errors.ts";
 import type { Log } from "../log/log.ts";
@@ -64,29 +65,14 @@ export class GroupOffsets {
     });
   }
 
-  /** Throws `group_lags` if any group has not consumed all of the topic. */
+  /** Throws `group_lags` if a group that ever committed here has not consumed all of the topic. */
   async expectNoLag(io: Ports, log: Log, topic: Topic): Promise<void> {
-    for (const queue of queuesOf(topic)) {
-      const id = { topicId: topic.id, queue };
-      const { max } = await log.range(io, id);
-      const page = await io.store.scan({
-        partition: partitions.groupOffsets(id),
-        limit: storeLimits.scanItemsMax,
-      });
-      for (const item of page.items) {
-        const { next } = decodeGroupOffset(item.value);
-        if (next >= max) continue;
-        const group = new TextDecoder().decode(item.key.sort);
-        throw new BrokerError(
-          "group_lags",
-          `group ${group} has not consumed all of queue ${queue}`,
-          {
-            group,
-            queue,
-            lag: max - next,
-          },
-        );
-      }
+    for (const group of await groupsOf(io, topic)) {
+      const lagging = (await this.lag(io, log, group, topic)).find(({ lag }) => lag > 0);
+      if (lagging === undefined) continue;
+      const { queue, lag } = lagging;
+      const message = `group ${group} has not consumed all of queue ${queue}; force=true deletes all the same`;
+      throw new BrokerError("group_lags", message, { group, queue, lag });
     }
   }
 
@@ -134,6 +120,26 @@ export function expectQueue(topic: Topic, queue: number): void {
 function keyOf(group: string, topic: Topic, queue: number): Key {
   return keys.groupOffset({ topicId: topic.id, queue }, group);
 }
+
+/** The groups that committed offsets in any queue of the topic. */
+async function groupsOf(io: Ports, topic: Topic): Promise<Set<string>> {
+  const groups = new Set<string>();
+  for (const queue of queuesOf(topic)) {
+    const partition = partitions.groupOffsets({ topicId: topic.id, queue });
+    let page = await io.store.scan({ partition, limit: storeLimits.scanItemsMax });
+    for (;;) {
+      for (const { key } of page.items) groups.add(decoder.decode(key.sort));
+      const last = page.items.at(-1);
+      if (!page.more || last === undefined) break;
+      // The lowest key above another is that one with a zero byte behind it.
+      const from = concatBytes([last.key.sort, Uint8Array.of(0)]);
+      page = await io.store.scan({ partition, from, limit: storeLimits.scanItemsMax });
+    }
+  }
+  return groups;
+}
+
+const decoder = new TextDecoder();
 
 function queuesOf(topic: Topic): number[] {
   return Array.from({ length: topic.queues }, (_, queue) => queue);

@@ -5,8 +5,8 @@ export class BatchFormatError extends Error {
   readonly given: unknown;
   readonly allowed: string;
 
-  constructor(field: string, given: unknown, allowed: string) {
-    super(`${field} must be ${allowed}`);
+  constructor(field: string, given: unknown, allowed: string, options?: ErrorOptions) {
+    super(`${field} must be ${allowed}`, options);
     this.field = field;
     this.given = given;
     this.allowed = allowed;

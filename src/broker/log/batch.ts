@@ -123,12 +123,9 @@ async function contentOf(batch: Batch, compression: Compression): Promise<Uint8A
   if (!batch.compressed) return stored;
   try {
     return await compression.gunzip(stored, limits.contentBytesMax);
-  } catch {
-    throw new BatchFormatError(
-      "batch.content",
-      "bytes",
-      `gzip of at most ${limits.contentBytesMax} bytes`,
-    );
+  } catch (cause) {
+    const allowed = `gzip of at most ${limits.contentBytesMax} bytes`;
+    throw new BatchFormatError("batch.content", "bytes", allowed, { cause });
   }
 }
 

@@ -57,8 +57,8 @@ export class ByteReader {
     const bytes = this.#take(field, this.varint(field));
     try {
       return decoder.decode(bytes);
-    } catch {
-      throw new BatchFormatError(this.path(field), "bytes", "UTF-8");
+    } catch (cause) {
+      throw new BatchFormatError(this.path(field), "bytes", "UTF-8", { cause });
     }
   }
 

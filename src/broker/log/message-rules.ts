@@ -72,6 +72,7 @@ function hasControlCharacter(text: string): boolean {
   return /[\u0000-\u001f\u007f]/.test(text);
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins with them
 const asciiOnly = /^[\u0000-\u007f]*$/;
 const encoder = new TextEncoder();
 

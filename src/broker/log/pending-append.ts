@@ -37,8 +37,8 @@ export class PendingAppend {
   }
 
   succeed({ base, storedAt, checksum }: Landing): void {
-    if (checksum !== this.batch.checksum) return this.fail(keyReused());
-    for (const caller of this.#callers) caller.resolve({ base, storedAt });
+    if (checksum !== this.batch.checksum) this.fail(keyReused());
+    else for (const caller of this.#callers) caller.resolve({ base, storedAt });
   }
 
   fail(error: Error): void {

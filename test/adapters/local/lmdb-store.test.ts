@@ -70,6 +70,17 @@ describe("LmdbStore", () => {
     return (db.getStats() as { lastTxnId: number }).lastTxnId;
   }
 
+  it("law 7: a commit that is held back on its way past its time is never applied", async () => {
+    let now = clock.now();
+    const moving = { now: () => now, sleep: async () => {} };
+    const other = await LmdbStore.open({ path, clock: moving });
+    const held = other.commit([put(1)], now + 5);
+    now += 6;
+    await expect(held).rejects.toBeInstanceOf(Unavailable);
+    expect(await store.get([put(1).key])).toEqual([undefined]);
+    await other.close();
+  });
+
   it("answers the commits under way before it closes, and throws Unavailable afterwards", async () => {
     const commits = [0, 1, 2].map((i) => store.commit([put(i)], soon));
     const closing = store.close();
