@@ -136,8 +136,8 @@ export class LmdbStore implements Store {
       bytes += item.value.length;
       if (items.length < limit && bytes < bytesMax) continue;
       // Whether another follows is asked of the keys alone, so its value is not read.
-      const behind = { ...bounds, start: key, exclusiveStart: true, limit: 1 };
-      return { items, more: this.#db.getKeysCount(behind) > 0 };
+      const [behind] = this.#db.getKeys({ ...bounds, start: key, exclusiveStart: true, limit: 1 });
+      return { items, more: behind !== undefined };
     }
     return { items, more: false };
   }
