@@ -68,7 +68,7 @@ export class GroupOffsets {
   /** Throws `group_lags` if a group that ever committed here has not consumed all of the topic. */
   async expectNoLag(io: Ports, log: Log, topic: Topic): Promise<void> {
     for (const group of await groupsOf(io, topic)) {
-      const lagging = (await this.lag(io, log, group, topic)).find(({ lag }) => lag > 0);
+      const lagging = (await this.lag(io, log, group, topic)).find((each) => each.lag > 0);
       if (lagging === undefined) continue;
       const { queue, lag } = lagging;
       const message = `group ${group} has not consumed all of queue ${queue}; force=true deletes all the same`;

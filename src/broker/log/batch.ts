@@ -125,6 +125,7 @@ async function contentOf(batch: Batch, compression: Compression): Promise<Uint8A
     return await compression.gunzip(stored, limits.contentBytesMax);
   } catch (cause) {
     const allowed = `gzip of at most ${limits.contentBytesMax} bytes`;
+    // biome-ignore lint/style/useErrorCause: it is passed, in the fourth place
     throw new BatchFormatError("batch.content", "bytes", allowed, { cause });
   }
 }

@@ -58,6 +58,7 @@ export class ByteReader {
     try {
       return decoder.decode(bytes);
     } catch (cause) {
+      // biome-ignore lint/style/useErrorCause: it is passed, in the fourth place
       throw new BatchFormatError(this.path(field), "bytes", "UTF-8", { cause });
     }
   }
