@@ -271,8 +271,9 @@ function unwritable(cause: unknown): Unavailable {
 }
 
 function readFailure(error: unknown): Error {
-  if (error instanceof Damaged) return error;
-  const { code = 0 } = error as { code?: number };
+  const { code } = error as Error & { code?: unknown };
+  // What is not LMDB's own error is already right, or a bug that must be seen as one.
+  if (typeof code !== "number") return error as Error;
   if (damageCodes.includes(code)) return new Damaged("store file", { cause: error });
   return new Unavailable("the store file cannot be read", { cause: error });
 }
