@@ -17,8 +17,9 @@ export function encodeRecord(record: object): Uint8Array {
 
 /** Reads back what {@link encodeRecord} wrote; `kind` names it in the error. Throws `Damaged`. */
 export function decodeRecord<T extends object>(kind: string, value: Uint8Array): T {
-  const intact = value[0] === formatVersion && readU32(value, 1) === crc32c(value, headBytes);
-  if (!intact) throw new Damaged(kind);
+  // The checksum of nothing is 0, so a value that was cut to its first byte would pass it.
+  const whole = value.length > headBytes && value[0] === formatVersion;
+  if (!whole || readU32(value, 1) !== crc32c(value, headBytes)) throw new Damaged(kind);
   return JSON.parse(decoder.decode(value.subarray(headBytes))) as T;
 }
 
