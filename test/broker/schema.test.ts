@@ -1,0 +1,73 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { keyId } from "../../src/broker/ports/store.ts";
+import { keys, offsetKey, partitions, queueOffsetOf } from "../../src/broker/schema.ts";
+
+const offset = fc.oneof(fc.maxSafeNat(), fc.nat(1_000), fc.constantFrom(0, 255, 256, 2 ** 32));
+const queueId = fc.record({
+  topicId: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+  queue: fc.integer({ min: 0, max: 65_535 }),
+});
+
+describe("the keys of the store", () => {
+  it("sort as the offsets in them do, and give them back", () => {
+    fc.assert(
+      fc.property(offset, offset, (a, b) => {
+        expect(Math.sign(Buffer.compare(offsetKey(a), offsetKey(b)))).toBe(Math.sign(a - b));
+        expect(queueOffsetOf(offsetKey(a))).toBe(a);
+      }),
+    );
+  });
+
+  it("sort topic deletions as the topics' ids", () => {
+    fc.assert(
+      fc.property(queueId, queueId, ({ topicId: a }, { topicId: b }) => {
+        const [first, second] = [keys.deletion(a).sort, keys.deletion(b).sort];
+        expect(Math.sign(Buffer.compare(first, second))).toBe(Math.sign(a - b));
+      }),
+    );
+  });
+
+  it("keep queues, segments and kinds of record apart", () => {
+    fc.assert(
+      fc.property(queueId, queueId, offset, offset, (a, b, x, y) => {
+        const of = (queue: typeof a, base: number) => [
+          partitions.segments(queue),
+          partitions.groupOffsets(queue),
+          partitions.batches(queue, base),
+        ];
+        const names = [...of(a, x), ...of(b, y)].map((bytes) => Buffer.from(bytes).toString("hex"));
+        const sameQueue = a.topicId === b.topicId && a.queue === b.queue;
+        const expected = sameQueue ? (x === y ? 3 : 4) : 6;
+        expect(new Set(names).size).toBe(expected);
+      }),
+    );
+  });
+
+  it("name one record each", () => {
+    const queue = { topicId: 1, queue: 2 };
+    const all = [
+      keys.topic("a"),
+      keys.topic("b"),
+      keys.lastTopicId,
+      keys.segment(queue, 0),
+      keys.segment(queue, 1),
+      keys.groupOffset(queue, "a"),
+      keys.groupOffset(queue, "b"),
+      keys.deletion(1),
+      keys.deletion(2),
+    ].map(keyId);
+    expect(new Set(all).size).toBe(all.length);
+  });
+
+  it("are these bytes, in every release that reads this format", () => {
+    const queue = { topicId: 0x01020304, queue: 0x0506 };
+    const digits = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+    expect(digits(partitions.segments(queue))).toBe("53010203040506");
+    expect(digits(partitions.batches(queue, 7))).toBe("420102030405060000000000000007");
+    expect(digits(partitions.groupOffsets(queue))).toBe("47010203040506");
+    expect(digits(partitions.topics)).toBe("54");
+    expect(digits(partitions.deletions)).toBe("44");
+    expect(digits(keys.lastTopicId.partition)).toBe("49");
+  });
+});
