@@ -1,4 +1,5 @@
-import { hash } from "siphash";
+// A CommonJS module: Node finds nothing but its default export.
+import siphash from "siphash";
 import { readU32 } from "../bytes.ts";
 
 /** Words of the key bytes 00 to 0f: the hash that RocketMQ's gRPC clients choose a queue with. */
@@ -6,7 +7,7 @@ const key = Uint32Array.of(0x03020100, 0x07060504, 0x0b0a0908, 0x0f0e0d0c);
 
 /** The queue of a message group: SipHash-2-4 of its UTF-8 bytes modulo the number of queues. Every client and every attempt chooses the same. */
 export function queueOfGroup(messageGroup: string, queues: number): number {
-  const { h, l } = hash(key, messageGroup);
+  const { h, l } = siphash.hash(key, messageGroup);
   return ((h % queues) * (0x1_0000_0000 % queues) + (l % queues)) % queues;
 }
 
