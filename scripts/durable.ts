@@ -169,4 +169,4 @@ if (plain !== undefined) {
   printViolations(bad.map(({ requestId, missing }) => `${requestId}: ${missing}`));
   verdicts.push(judge("every reply came after the flush of its bytes", bad.length === 0));
 }
-await finish(verdicts.every(Boolean));
+finish(verdicts.every(Boolean));

@@ -1,4 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -127,7 +128,9 @@ export class ServerProcess {
 
 process.on("exit", () => {
   for (const server of running) server.forceEnd();
+  for (const file of bundles) rmSync(file, { force: true });
 });
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
 /** Runs with a folder of its own, and cleans up behind itself unless it throws. */
 export async function withFolder<T>(run: (folder: string) => Promise<T>): Promise<T> {
@@ -137,9 +140,7 @@ export async function withFolder<T>(run: (folder: string) => Promise<T>): Promis
   return result;
 }
 
-/** Ends the script, taking its bundles away. */
-export async function finish(ok: boolean): Promise<never> {
-  for (const server of running) await server.kill();
-  for (const file of bundles) await rm(file, { force: true });
+/** Ends the script, and what it has started with it. */
+export function finish(ok: boolean): never {
   process.exit(ok ? 0 : 1);
 }

@@ -1,0 +1,65 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+/** The audits in scripts/, in short: each demands that the server passes and that its known bug is caught. */
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const seed = 1290;
+const limitMs = 60_000;
+const notInstalled = 3;
+const notPermitted = 4;
+
+describe("the audit", () => {
+  it("of kills under load passes, and catches an acknowledgement before the write", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("kill-rounds", 2);
+  });
+
+  it("of two processes on one folder passes, and catches ids that are not looked up", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("two-processes", 1);
+  });
+
+  it("of bad disks passes", { timeout: limitMs }, async () => {
+    await expectPass("bad-disk", 1);
+  });
+
+  it("of flushes passes, and catches replies without one", {
+    timeout: limitMs,
+  }, async ({ skip }) => {
+    const { code, output } = await run("durable", 100);
+    if (code === notInstalled) skip(output);
+    // biome-ignore lint/style/noProcessEnv: where tests run for everybody, nothing may go unseen
+    if (code === notPermitted && process.env["CI"] === undefined) skip(output);
+    expect(code, output).toBe(0);
+  });
+});
+
+interface Ran {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+async function expectPass(script: string, rounds: number): Promise<void> {
+  const { code, output } = await run(script, rounds);
+  expect(code, output).toBe(0);
+}
+
+function run(script: string, rounds: number): Promise<Ran> {
+  const options = ["--seed", String(seed), "--rounds", String(rounds)];
+  return new Promise((resolve, reject) => {
+    const child = spawn("node", ["--import", "tsx", `scripts/${script}.ts`, ...options], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, output }));
+  });
+}
