@@ -63,6 +63,11 @@ export class BrokerError extends Error {
   get status(): number {
     return errorTable[this.code].status;
   }
+
+  /** Whether the failed request may have changed something all the same. */
+  get effects(): "none" | "unknown" {
+    return errorTable[this.code].effects;
+  }
 }
 
 /** By brand, not by class, so that an error from another copy of the package is still known. */

@@ -23,6 +23,7 @@ export interface RowsRead {
 /** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
 const tailAgeMsMax = 1_000;
 const boundariesKept = 10_000;
+const brokenReadsMax = 3;
 
 /**
  * Reads queues from any offset: one scan, and a second one where the offset lies inside a row or at a tail that this
@@ -40,32 +41,49 @@ export class LogReader {
     this.#directory = directory;
   }
 
-  /** The rows from `offset` on. At least one row if there is one; fewer than asked for does not mean the end. */
-  async read(
+  /**
+   * The rows from `offset` on. At least one row if there is one; fewer than asked for does not mean the end. Rows that
+   * do not follow each other are read again with a fresh directory, never passed over (rule 12 of the log): they may
+   * have been removed between two reads.
+   */
+  async read(io: Ports, queue: QueueId, offset: number, readLimits: ReadLimits): Promise<RowsRead> {
+    for (let attempt = 1; attempt <= brokenReadsMax; attempt++) {
+      const read = await this.#readOnce(io, queue, offset, readLimits);
+      if (read !== undefined) return read;
+      this.#directory.forget(queue);
+    }
+    throw new Damaged("chain of rows");
+  }
+
+  /** `undefined` where the rows do not follow each other. */
+  async #readOnce(
     io: Ports,
     queue: QueueId,
     offset: number,
     { messagesMax, bytesMax }: ReadLimits,
-  ): Promise<RowsRead> {
+  ): Promise<RowsRead | undefined> {
     const base = await this.#directory.activeBase(io, queue);
     const partition = partitions.batches(queue, base);
     const name = queueName(queue);
     const rowsWanted = Math.ceil(messagesMax / (this.#rowSizes.get(name) ?? 1));
     const limit = Math.min(rowsWanted + 1, storeLimits.scanItemsMax);
+    const seenAt = io.clock.now();
     const page = await io.store.scan({ partition, from: offsetKey(offset), limit, bytesMax });
     const rows = page.items.map(readBatchRow);
     if (rows[0]?.base !== offset && !this.#isTail(name, offset, rows)) {
       const holder = await readRowAtOrBelow(io, partition, offset);
-      const end = holder === undefined ? base : holder.base + holder.count;
-      if (end > offset && holder !== undefined) rows.unshift(holder);
-      else if (rows.length > 0) throw new Damaged("chain of rows");
-      else if (end < offset || offset < base)
-        throw outOfRange(queue, offset, { min: base, max: end });
+      const holderEnd = holder === undefined ? base : holder.base + holder.count;
+      if (holder !== undefined && holderEnd > offset) rows.unshift(holder);
+      else if (rows.length > 0) return undefined;
+      else if (holderEnd < offset || offset < base) {
+        throw outOfRange(queue, offset, { min: base, max: holderEnd });
+      }
     }
     const end = endOf(rows, offset);
+    if (end === undefined) return undefined;
     this.#rememberShape(name, rows, end);
     const maxOffset = page.more ? await this.#tailBehind(io, { partition, name, end }) : end;
-    if (!page.more) this.#tails.set(name, { offset: end, seenAt: io.clock.now() });
+    if (!page.more) this.#tails.set(name, { offset: end, seenAt });
     return { rows, minOffset: base, maxOffset };
   }
 
@@ -107,11 +125,11 @@ export class LogReader {
   }
 }
 
-/** Where the rows end; a break in their chain is never passed over (rule 12 of the log). */
-function endOf(rows: readonly BatchRow[], offset: number): number {
+/** Where the rows end; `undefined` where they do not follow each other. */
+function endOf(rows: readonly BatchRow[], offset: number): number | undefined {
   let end = rows[0]?.base ?? offset;
   for (const row of rows) {
-    if (row.base !== end) throw new Damaged("chain of rows");
+    if (row.base !== end) return undefined;
     end += row.count;
   }
   return end;

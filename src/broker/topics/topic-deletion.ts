@@ -69,8 +69,10 @@ async function nextItemsOf(
     if (offsets.length > 0) return offsets;
     const [entry] = await firstItems(io, { partition: partitions.segments(id) });
     if (entry === undefined) continue;
+    // The last rows first: a reader who is late sees a queue that is shorter, never one with a hole.
     const rows = await firstItems(io, {
       partition: partitions.batches(id, queueOffsetOf(entry.key.sort)),
+      reverse: true,
     });
     return rows.length > 0 ? rows : [entry];
   }

@@ -1,0 +1,94 @@
+/** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
+export interface SendAttempt {
+  readonly startedAt: number;
+  endedAt?: number;
+  outcome: "acknowledged" | "refused" | "unknown";
+  queue?: number;
+  offset?: number;
+}
+
+export interface SentMessage {
+  readonly uid: string;
+  readonly topic: string;
+  /** Set where the producer waits for each message of the group before it sends the next. */
+  readonly group: string | undefined;
+  readonly attempts: SendAttempt[];
+}
+
+/** A pull that was answered, or one that was told that its offset is out of range. */
+export interface Pull {
+  readonly reader: string;
+  readonly topic: string;
+  readonly queue: number;
+  readonly from: number;
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly messages: readonly { readonly offset: number; readonly uid: string }[];
+  readonly min: number;
+  readonly max: number;
+  readonly outOfRange: boolean;
+}
+
+/** A committed offset that a client was told, by a commit or by asking. */
+export interface OffsetSeen {
+  readonly group: string;
+  readonly topic: string;
+  readonly queue: number;
+  readonly offset: number;
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+export interface Deletion {
+  readonly topic: string;
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+/** What can be read when everything has come to rest. */
+export interface FinalLog {
+  readonly topic: string;
+  readonly queue: number;
+  readonly min: number;
+  readonly max: number;
+  readonly messages: readonly { readonly offset: number; readonly uid: string }[];
+  /** Why reading ended before the end. */
+  readonly unreadable?: string;
+}
+
+/**
+ * Everything that clients saw, and at the end what can be read. The invariants judge by this alone; nothing inside the
+ * broker tells them anything.
+ */
+export class Auditor {
+  readonly sent = new Map<string, SentMessage>();
+  readonly pulls: Pull[] = [];
+  readonly offsetsSeen: OffsetSeen[] = [];
+  readonly deletions: Deletion[] = [];
+  readonly final: FinalLog[] = [];
+  readonly finalOffsets = new Map<string, number>();
+  /** Topics that are deleted now and then: what was in them may be gone. */
+  readonly volatile = new Set<string>();
+
+  /** The messages of topics that are never deleted. */
+  *lasting(): Generator<SentMessage> {
+    for (const message of this.sent.values()) if (!this.volatile.has(message.topic)) yield message;
+  }
+
+  acknowledgement(message: SentMessage): SendAttempt | undefined {
+    return message.attempts.find(({ outcome }) => outcome === "acknowledged");
+  }
+}
+
+export interface Violation {
+  readonly invariant: string;
+  readonly what: string;
+  /** The message concerned, where there is one, to print its history. */
+  readonly uid?: string;
+}
+
+/** Something that must hold whatever happened. One file each. */
+export interface Invariant {
+  readonly name: string;
+  check(seen: Auditor): Iterable<Omit<Violation, "invariant">>;
+}

@@ -1,0 +1,60 @@
+import type { Cluster, Reply, Request } from "./cluster.ts";
+import type { Process, World } from "./world.ts";
+
+/**
+ * A program that uses the broker. It may die at any call and come back as a new life that knows only what the old one
+ * wrote down, and it may stop for longer than any deadline.
+ */
+export class Client {
+  readonly name: string;
+  readonly world: World;
+  readonly #cluster: Cluster;
+  readonly #live: (client: Client) => Promise<void>;
+  #process: Process;
+
+  /** `live` is what it does in each life, until it returns or dies. */
+  constructor(name: string, cluster: Cluster, live: (client: Client) => Promise<void>) {
+    this.name = name;
+    this.world = cluster.cell.world;
+    this.#cluster = cluster;
+    this.#live = live;
+    this.#process = this.#start();
+  }
+
+  /** True once no new work is to be begun. */
+  get done(): boolean {
+    return this.world.calm;
+  }
+
+  async call<T>(operation: string, request: Request<T>): Promise<Reply<T>> {
+    const { dice, rates, calm } = this.world;
+    const process = this.#process;
+    if (!calm && dice.chance(rates.crash)) this.#crash(process);
+    if (!calm && dice.chance(rates.stall)) {
+      this.world.fault("client stall");
+      process.stalledUntil = this.world.now + dice.between(1_000, 150_000);
+    }
+    return this.#cluster.call(process, operation, request);
+  }
+
+  pause(ms: number): Promise<void> {
+    return this.world.sleep(this.#process, ms);
+  }
+
+  #crash(process: Process): void {
+    const { world } = this;
+    world.fault("client crash");
+    world.after(world.dice.between(0, 40), () => {
+      process.dead = true;
+      world.after(world.dice.between(10, 20_000), () => {
+        this.#process = this.#start();
+      });
+    });
+  }
+
+  #start(): Process {
+    const process: Process = { name: this.name, dead: false, stalledUntil: 0 };
+    this.world.deliver(process, this.world.dice.between(0, 200), () => void this.#live(this));
+    return process;
+  }
+}

@@ -1,0 +1,171 @@
+import { MemoryBlobs } from "../../src/adapters/memory/memory-blobs.ts";
+import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
+import { Broker } from "../../src/broker/broker.ts";
+import { BrokerError, isBrokerError } from "../../src/broker/errors.ts";
+import { metered, Usage } from "../../src/broker/metering.ts";
+import { toBrokerError } from "../../src/broker/port-errors.ts";
+import type { Ports } from "../../src/broker/ports/ports.ts";
+import { SimulatedAlarm } from "./simulated-alarm.ts";
+import { type SimulatedCell, simulatedPorts } from "./simulated-ports.ts";
+import type { Process, World } from "./world.ts";
+
+/** What a client knows of a request afterwards. */
+export type Reply<T> =
+  | { readonly outcome: "ok"; readonly value: T }
+  | { readonly outcome: "refused"; readonly error: BrokerError }
+  | { readonly outcome: "unknown" };
+
+export type Request<T> = (broker: Broker, io: Ports) => Promise<T>;
+
+const clientTimeoutMs = 15_000;
+
+/** The brokers of a cell. They share its store and nothing else; clients reach any of them over a network that loses and delays. */
+export class Cluster {
+  readonly cell: SimulatedCell;
+  /** Errors that no caller can have caused: bugs, or stored bytes that went wrong. */
+  readonly bugs: string[] = [];
+  readonly #brokers: SimulatedBroker[];
+
+  constructor(world: World, brokers: number) {
+    const store = new MemoryStore({ now: () => world.now, sleep: async () => {} });
+    const alarm = new SimulatedAlarm(world, () => this.#sweep());
+    this.cell = { world, store, blobs: new MemoryBlobs(), alarm };
+    this.#brokers = Array.from(
+      { length: brokers },
+      (_, index) => new SimulatedBroker(`broker${index + 1}`, this.cell),
+    );
+  }
+
+  /** Sends a request to a broker of the dice's choice, on behalf of a client process. */
+  call<T>(client: Process, operation: string, request: Request<T>): Promise<Reply<T>> {
+    const { world } = this.cell;
+    const { dice, rates } = world;
+    const chosen = dice.pick(this.#brokers);
+    world.count(`operation ${operation}`);
+    world.note(() => `${client.name} ${operation} -> ${chosen.name}`);
+    return new Promise((resolve) => {
+      let answered = false;
+      const answer = (ms: number, reply: Reply<T>) =>
+        world.deliver(client, ms, () => {
+          if (answered) return;
+          answered = true;
+          world.note(() => `${client.name} ${operation} <- ${chosen.name}: ${told(reply)}`);
+          resolve(reply);
+        });
+      answer(clientTimeoutMs, { outcome: "unknown" });
+      if (this.#befalls("request lost", rates.lostCall / 2)) return;
+      const late = this.#befalls("request late", rates.lateCall) ? dice.between(500, 90_000) : 0;
+      world.after(late + dice.between(1, 10), () => {
+        if (chosen.broker === undefined) {
+          answer(1, {
+            outcome: "refused",
+            error: new BrokerError("unavailable", "nobody listens"),
+          });
+          return;
+        }
+        chosen.serve(operation, request, this.bugs, (reply) => {
+          if (!this.#befalls("reply lost", rates.lostCall / 2)) answer(dice.between(1, 10), reply);
+        });
+      });
+    });
+  }
+
+  /** The same without a network or faults, for the audit at the end. */
+  async ask<T>(request: Request<T>): Promise<T> {
+    const { world } = this.cell;
+    const observer = new SimulatedBroker("auditor", this.cell, { perfect: true });
+    let result: { value: T } | { error: unknown } | undefined;
+    const { broker } = observer;
+    if (broker === undefined) throw new Error("a new broker lives");
+    request(broker, broker.ports).then(
+      (value) => {
+        result = { value };
+      },
+      (error: unknown) => {
+        result = { error };
+      },
+    );
+    await world.run(() => result !== undefined);
+    if (result === undefined || "error" in result)
+      throw result?.error ?? new Error("the request never ended");
+    return result.value;
+  }
+
+  #sweep(): void {
+    const chosen = this.cell.world.dice.pick(this.#brokers);
+    chosen.serve(
+      "sweep",
+      (broker, io) => broker.sweep(io),
+      this.bugs,
+      () => {},
+    );
+  }
+
+  #befalls(fault: string, rate: number): boolean {
+    const { world } = this.cell;
+    if (world.calm || !world.dice.chance(rate)) return false;
+    world.fault(fault);
+    return true;
+  }
+}
+
+/** A broker process that dies, comes back with nothing remembered, and stops for a while now and then. */
+class SimulatedBroker {
+  readonly name: string;
+  broker: Broker | undefined;
+  readonly #cell: SimulatedCell;
+  readonly #clockError: number;
+
+  constructor(name: string, cell: SimulatedCell, { perfect = false } = {}) {
+    const { dice, rates } = cell.world;
+    this.name = name;
+    this.#cell = cell;
+    this.#clockError = perfect ? 0 : dice.between(-rates.clockErrorMs, rates.clockErrorMs);
+    this.#start();
+  }
+
+  serve<T>(
+    operation: string,
+    request: Request<T>,
+    bugs: string[],
+    reply: (reply: Reply<T>) => void,
+  ): void {
+    const { broker } = this;
+    if (broker === undefined) return;
+    request(broker, metered(broker.ports, new Usage())).then(
+      (value) => reply({ outcome: "ok", value }),
+      (cause: unknown) => {
+        const error = toBrokerError(cause);
+        if (!isBrokerError(error) || error.status === 500) {
+          bugs.push(`${operation} at ${this.name}: ${(error as Error).stack}`);
+          reply({ outcome: "unknown" });
+        } else if (error.effects === "none") reply({ outcome: "refused", error });
+        else reply({ outcome: "unknown" });
+      },
+    );
+  }
+
+  #start(): void {
+    const { world } = this.#cell;
+    const process: Process = { name: this.name, dead: false, stalledUntil: 0 };
+    const ports = simulatedPorts(this.#cell, process, {
+      clockError: this.#clockError,
+      hazards: {
+        crash: () => {
+          process.dead = true;
+          this.broker = undefined;
+          world.after(world.dice.between(10, 20_000), () => this.#start());
+        },
+        stall: () => {
+          process.stalledUntil = world.now + world.dice.between(1_000, 150_000);
+        },
+      },
+    });
+    this.broker = new Broker(ports, { groupBytesMax: 262_144, pollMs: 500 });
+  }
+}
+
+function told(reply: Reply<unknown>): string {
+  if (reply.outcome === "refused") return `refused ${reply.error.code}`;
+  return reply.outcome === "ok" ? `ok ${JSON.stringify(reply.value)}` : "unknown";
+}

@@ -1,0 +1,31 @@
+import { gunzipSync } from "node:zlib";
+import { readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
+import { batchHeadBytes } from "../../src/broker/log/batch.ts";
+import { placedBatches, readBatchRow } from "../../src/broker/log/batch-row.ts";
+import type { Key, Write } from "../../src/broker/ports/store.ts";
+
+/** A key as a person reads it, by the table in src/broker/schema.ts. */
+export function describeKey({ partition, sort }: Key): string {
+  const letter = String.fromCharCode(partition[0] ?? 0);
+  const queue = partition.length >= 7 ? `${readU32(partition, 1)}/${readU16(partition, 5)}` : "";
+  const isOffset = letter === "S" || letter === "B";
+  const text =
+    isOffset && sort.length === 8 ? `@${readU64(sort, 0)}` : String.fromCharCode(...sort);
+  return `${letter}${queue}:${text}`;
+}
+
+/** A write; of a batch row also the messages in it, by the uids that producers put in front of bodies. */
+export function describeWrite(write: Write): string {
+  const text = `${write.kind} ${describeKey(write.key)}`;
+  if (write.kind !== "put" || !text.startsWith("put B")) return text;
+  const uids = placedBatches(readBatchRow(write)).flatMap(({ batch }) => {
+    const stored = batch.bytes.subarray(batchHeadBytes);
+    const content = batch.compressed ? gunzipSync(stored) : stored;
+    return (
+      Buffer.from(content)
+        .toString("latin1")
+        .match(/producer\d+-\d+-\d+/g) ?? []
+    );
+  });
+  return `${text} [${uids.join(" ")}]`;
+}
