@@ -69,7 +69,12 @@ export function createHttpApi(
 /** The answer to a request that a front refuses before it reaches the operations. */
 export function refusal(error: BrokerError, requestId: string): HttpResponse {
   const { code, message, details, status } = error;
-  return json(status, { code, message, details, requestId });
+  const response = json(status, { code, message, details, requestId });
+  response.headers["x-request-id"] = requestId;
+  // HTTP demands these two of every such answer (RFC 9110, 15.5.6 and 15.5.2).
+  if (code === "method_not_allowed") response.headers["allow"] = String(details["allowed"]);
+  if (code === "unauthenticated") response.headers["www-authenticate"] = "Bearer";
+  return response;
 }
 
 async function perform(
@@ -107,15 +112,16 @@ function find(router: RouterContext<Route>, { method, path }: HttpRequest) {
   throw new BrokerError("route_not_found", "there is no such path; GET /openapi.json lists them", {
     field: "path",
     given: path,
+    allowed: "a path that GET /openapi.json lists",
   });
 }
 
 /** Several operations may share a path and differ in the type that they take or give. */
 function choose(route: Route, request: HttpRequest): Operation {
-  const accepted = request.header("accept");
-  const sent = request.header("content-type")?.split(";")[0]?.trim().toLowerCase();
+  const accepted = request.header("accept")?.split(",").map(typeIn);
+  const sent = typeIn(request.header("content-type"));
   const byAnswer = route.filter(
-    ({ produces }) => (produces === batchesType) === (accepted === batchesType),
+    ({ produces }) => (produces === batchesType) === (accepted?.includes(batchesType) ?? false),
   );
   const candidates = byAnswer.length > 0 ? byAnswer : route;
   const takesBody = candidates.some(
@@ -132,10 +138,16 @@ function choose(route: Route, request: HttpRequest): Operation {
   });
 }
 
+/** A media type without its parameters. */
+function typeIn(header: string | undefined): string | undefined {
+  return header?.split(";")[0]?.trim().toLowerCase();
+}
+
 function queryOf({ query: schema }: Operation, query: URLSearchParams): unknown {
   const fields: Record<string, string> = {};
   for (const [field, value] of query) {
-    if (field in fields) throw badRequest(`query.${field}`, "several values", "given once");
+    if (Object.hasOwn(fields, field)) throw badRequest(field, "several values", "given once");
+    // Defined, not assigned: a field may be called __proto__.
     Object.defineProperty(fields, field, { value, enumerable: true });
   }
   return schema === undefined ? expectNone(fields, "query") : parse(schema, fields);

@@ -73,6 +73,16 @@ export const pullQuery = z.strictObject({
   waitMs: numberText(0, limits.waitMsMax).optional(),
 });
 
+/** A record refuses nothing that is called `__proto__`: zod drops it, so it is refused before. */
+function noneDropped<S extends z.ZodType>(schema: S) {
+  return z.preprocess((value, context) => {
+    if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
+      context.addIssue({ code: "custom", message: "without a field that is called __proto__" });
+    }
+    return value;
+  }, schema);
+}
+
 export const batchId = z
   .string()
   .regex(/^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$/, {
@@ -88,7 +98,7 @@ export const messageIn = z.strictObject({
   bodyEncoding: z.enum(["utf8", "base64"]).optional(),
   tag: z.string().optional(),
   keys: z.array(z.string()).max(limits.keysPerMessageMax).optional(),
-  properties: z.record(z.string(), z.string()).optional(),
+  properties: noneDropped(z.record(z.string(), z.string())).optional(),
   messageId: z.string().optional(),
   messageGroup: z.string().optional(),
   queue: queueNumber.optional(),
@@ -119,7 +129,6 @@ export const errorBody = z.object({
 });
 
 /** Offsets by queue number; JSON has only strings for keys. */
-export const offsetsByQueue = z.record(
-  z.string().regex(/^(?:0|[1-9]\d{0,2})$/, { error: "a queue number" }),
-  queueOffset,
+export const offsetsByQueue = noneDropped(
+  z.record(z.string().regex(/^(?:0|[1-9]\d{0,2})$/, { error: "a queue number" }), queueOffset),
 );

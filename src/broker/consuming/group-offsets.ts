@@ -32,7 +32,7 @@ export class GroupOffsets {
       offsets,
     }: { group: string; topic: Topic; offsets: ReadonlyMap<number, number> },
   ): Promise<Map<number, number>> {
-    for (const queue of offsets.keys()) expectQueue(topic, queue);
+    for (const queue of offsets.keys()) expectQueue(topic, queue, `offsets.${queue}`);
     const after = await Promise.all(
       [...offsets].map(
         async ([queue, next]): Promise<[number, number]> => [
@@ -104,12 +104,15 @@ export class GroupOffsets {
   }
 }
 
-export function expectQueue(topic: Topic, queue: number): void {
+/** Throws `queue_not_found` where the topic has no such queue; `field` is where the caller named it. */
+export function expectQueue(topic: Topic, queue: number, field = "queue"): void {
   if (queue < topic.queues) return;
   throw new BrokerError(
     "queue_not_found",
     `topic ${topic.name} has the queues 0 to ${topic.queues - 1}`,
     {
+      field,
+      given: queue,
       topic: topic.name,
       queue,
       allowed: `0 to ${topic.queues - 1}`,

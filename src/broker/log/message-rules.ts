@@ -43,6 +43,7 @@ export function checkMessage(message: Message, path: string): void {
     checkText(`${path}.properties`, name, limits.propertyBytesMax);
     if (hasControlCharacter(value))
       throw invalid(`${path}.properties.${name}`, value, "without control characters");
+    expectWellFormed(`${path}.properties.${name}`, value);
     bytes += utf8Length(name) + utf8Length(value);
   }
   if (bytes > limits.propertyBytesMax) {
@@ -64,6 +65,11 @@ function checkText(field: string, text: string, bytesMax: number): void {
   if (text === "" || utf8Length(text) > bytesMax || hasControlCharacter(text)) {
     throw invalid(field, text, `1 to ${bytesMax} bytes of UTF-8 without control characters`);
   }
+  expectWellFormed(field, text);
+}
+
+/** Half a surrogate pair has no UTF-8 and would be stored as another character. */
+function expectWellFormed(field: string, text: string): void {
   if (/\p{Surrogate}/u.test(text)) throw invalid(field, text, "well-formed Unicode");
 }
 

@@ -52,6 +52,7 @@ function keyReused(): BrokerError {
     "another batch was sent under this batch id before",
     {
       field: "batchId",
+      allowed: "an id that no other batch has, or the same batch again",
     },
   );
 }

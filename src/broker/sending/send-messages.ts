@@ -133,7 +133,7 @@ function chosenQueue(
       "absent where messageGroup is given, which chooses the queue",
     );
   }
-  expectQueue(topic, queue);
+  expectQueue(topic, queue, `${path}.queue`);
   return queue;
 }
 

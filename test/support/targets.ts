@@ -1,0 +1,87 @@
+import { LmdbStore } from "../../src/adapters/local/lmdb-store.ts";
+import { SystemClock } from "../../src/adapters/local/system-clock.ts";
+import { SystemRandom } from "../../src/adapters/local/system-random.ts";
+import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
+import { operations } from "../../src/api/operations.ts";
+import { Broker } from "../../src/broker/broker.ts";
+import type { Ports } from "../../src/broker/ports/ports.ts";
+import { startServer } from "../../src/local/server.ts";
+import { makeTemporaryFolder } from "../adapters/local/temporary-folder.ts";
+import { memoryPorts } from "./memory-ports.ts";
+import { startServerProcess } from "./server-process.ts";
+
+export interface RunningTarget {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** A way to run the API. The suite knows nothing else of it. */
+export interface Target {
+  readonly name: string;
+  start(): Promise<RunningTarget>;
+}
+
+/** The server in this process, over the memory adapters. */
+export const memoryTarget: Target = {
+  name: "the server over memory",
+  start: async () => {
+    const clock = new SystemClock();
+    return serve(memoryPorts(clock, { store: new MemoryStore(clock) }));
+  },
+};
+
+/** The server in this process, over LMDB in a temporary folder. */
+export const lmdbTarget: Target = {
+  name: "the server over LMDB",
+  async start() {
+    const clock = new SystemClock();
+    const folder = await makeTemporaryFolder();
+    const store = await LmdbStore.open({ path: `${folder.path}/store.mdb`, clock });
+    const server = await serve(memoryPorts(clock, { store }));
+    return {
+      url: server.url,
+      async stop() {
+        await server.stop();
+        await store.close();
+        await folder.remove();
+      },
+    };
+  },
+};
+
+/** What `npm start` runs, as a process of its own. */
+export const processTarget: Target = {
+  name: "the server as a process",
+  async start() {
+    const folder = await makeTemporaryFolder();
+    const server = await startServerProcess(["--data", folder.path]);
+    return {
+      url: server.url,
+      async stop() {
+        await server.stop();
+        await folder.remove();
+      },
+    };
+  },
+};
+
+async function serve(ports: Ports): Promise<RunningTarget> {
+  const errors: unknown[] = [];
+  const server = await startServer({
+    host: "127.0.0.1",
+    port: 0,
+    allowedHosts: [],
+    corsOrigin: undefined,
+    token: undefined,
+    broker: new Broker({ ...ports, random: new SystemRandom() }),
+    operations,
+    onError: (error) => errors.push(error),
+  });
+  return {
+    url: server.url,
+    async stop() {
+      await server.close();
+      if (errors.length > 0) throw new AggregateError(errors, "the server logged errors");
+    },
+  };
+}
