@@ -1,0 +1,634 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { NodeCompression } from "../../src/adapters/local/node-compression.ts";
+import { operations } from "../../src/api/operations.ts";
+import { hex } from "../../src/broker/bytes.ts";
+import { errorTable } from "../../src/broker/errors.ts";
+import { decodeBatch, derivedMessageId, readBatch } from "../../src/broker/log/batch.ts";
+import { queueOfGroup } from "../../src/broker/topics/queue-choice.ts";
+import { batchOf, compressed } from "../support/batches.ts";
+import {
+  type Answer,
+  batchesType,
+  batchType,
+  type CallOptions,
+  call,
+  pulledBatches,
+} from "../support/http-client.ts";
+import type { RunningTarget, Target } from "../support/targets.ts";
+
+const text = (value: string) => new TextEncoder().encode(value);
+const golden = (file: string) => readFileSync(new URL(`../golden/${file}`, import.meta.url));
+
+/** The HTTP contract, for whatever serves it. */
+export function runApiSuite(target: Target): void {
+  describe(`the API of ${target.name}`, () => {
+    let running: RunningTarget;
+    let topics = 0;
+    beforeAll(async () => {
+      running = await target.start();
+    });
+    afterAll(() => running?.stop());
+
+    const ask = (method: string, path: string, options?: CallOptions): Promise<Answer> =>
+      call(running.url, method, path, options);
+
+    /** A topic that no other test uses. */
+    async function newTopic(settings: object = { queues: 2 }): Promise<string> {
+      const topic = `topic-${++topics}`;
+      const made = await ask("PUT", `/v1/topics/${topic}`, { json: settings });
+      expect(made.status).toBe(201);
+      return topic;
+    }
+
+    async function send(topic: string, ...messages: object[]): Promise<Answer> {
+      return ask("POST", `/v1/topics/${topic}/messages`, { json: { messages } });
+    }
+
+    async function pull(topic: string, queue: number, offset: number, more = ""): Promise<Answer> {
+      return ask("GET", `/v1/topics/${topic}/queues/${queue}/messages?offset=${offset}${more}`);
+    }
+
+    describe("topics", () => {
+      it("are made with defaults, the same again changes nothing, other settings are refused", async () => {
+        const before = Date.now();
+        const made = await ask("PUT", "/v1/topics/defaults", { json: {} });
+        expect(made.status).toBe(201);
+        const { createdAt, ...settings } = made.json;
+        expect(createdAt).toBeGreaterThanOrEqual(before);
+        const expected = { queues: 8, type: "MIXED", retentionMs: 259_200_000, writable: true };
+        expect(settings).toEqual({ topic: "defaults", ...expected });
+        for (const json of [{}, { queues: 8 }]) {
+          const again = await ask("PUT", "/v1/topics/defaults", { json });
+          expect([again.status, again.json]).toEqual([200, made.json]);
+        }
+        const other = await ask("PUT", "/v1/topics/defaults", { json: { queues: 2 } });
+        expect(other).toMatchObject({
+          status: 409,
+          json: { code: "already_exists", details: { current: expected } },
+        });
+      });
+
+      it("are changed where fields are given, never to fewer queues", async () => {
+        const topic = await newTopic();
+        const changed = await ask("PATCH", `/v1/topics/${topic}`, {
+          json: { queues: 3, writable: false },
+        });
+        expect(changed).toMatchObject({ status: 200, json: { queues: 3, writable: false } });
+        expect(await send(topic, { body: "x" })).toMatchObject({
+          status: 403,
+          json: { code: "topic_not_writable" },
+        });
+        const fewer = await ask("PATCH", `/v1/topics/${topic}`, { json: { queues: 2 } });
+        expect(fewer).toMatchObject({
+          status: 422,
+          json: { code: "invalid", details: { field: "queues" } },
+        });
+        const type = await ask("PATCH", `/v1/topics/${topic}`, { json: { type: "FIFO" } });
+        expect(type.json).toMatchObject({ code: "invalid", details: { field: "type" } });
+        const none = await ask("PATCH", "/v1/topics/nothing", { json: {} });
+        expect(none).toMatchObject({ status: 404, json: { code: "topic_not_found" } });
+      });
+
+      it("are told one by one with both ends of their queues", async () => {
+        const topic = await newTopic();
+        await send(topic, { body: "a", queue: 1 }, { body: "b", queue: 1 });
+        expect(await ask("GET", `/v1/topics/${topic}`)).toMatchObject({
+          status: 200,
+          json: {
+            topic,
+            queues: [
+              { queue: 0, min: 0, max: 0 },
+              { queue: 1, min: 0, max: 2 },
+            ],
+          },
+        });
+        expect((await ask("GET", "/v1/topics/nothing")).json.code).toBe("topic_not_found");
+      });
+
+      it("are listed in pages, each once, in the order of their names", async () => {
+        const made = await Promise.all([newTopic(), newTopic(), newTopic()]);
+        const found: string[] = [];
+        let cursor: string | undefined;
+        do {
+          const query: string = cursor === undefined ? "" : `&cursor=${cursor}`;
+          const { json, status } = await ask("GET", `/v1/topics?limit=2${query}`);
+          expect(status).toBe(200);
+          found.push(...json.topics.map(({ topic }: { topic: string }) => topic));
+          cursor = json.nextCursor;
+        } while (cursor !== undefined);
+        expect(found).toEqual([...found].sort());
+        expect(new Set(found).size).toBe(found.length);
+        expect(found).toEqual(expect.arrayContaining(made));
+      });
+
+      it("are deleted, unless a group lags, and begin anew when made again", async () => {
+        const topic = await newTopic();
+        await send(topic, { body: "a", queue: 0 });
+        const offsets = `/v1/groups/g/offsets/${topic}`;
+        await ask("PUT", offsets, { json: { offsets: { 0: 0 } } });
+        const refused = await ask("DELETE", `/v1/topics/${topic}`);
+        expect(refused).toMatchObject({ status: 409, json: { code: "group_lags" } });
+        const forced = await ask("DELETE", `/v1/topics/${topic}?force=true`);
+        expect([forced.status, forced.bytes.length]).toEqual([204, 0]);
+        expect((await ask("DELETE", `/v1/topics/${topic}`)).status).toBe(404);
+        expect((await pull(topic, 0, 0)).status).toBe(404);
+        await ask("PUT", `/v1/topics/${topic}`, { json: { queues: 2 } });
+        expect((await ask("GET", offsets)).json).toEqual({ offsets: {} });
+        expect((await send(topic, { body: "b", queue: 0 })).json.results[0].offset).toBe(0);
+        expect((await pull(topic, 0, 0)).json.messages).toMatchObject([{ body: "b", offset: 0 }]);
+      });
+    });
+
+    describe("sending and pulling JSON", () => {
+      it("gives back every field as it was sent, and where the message lies", async () => {
+        const topic = await newTopic();
+        const message = {
+          body: "Grüße 🐎",
+          tag: "created",
+          keys: ["4711", "ü"],
+          properties: { region: "eu", empty: "", constructor: "x" },
+          messageId: "mine",
+          bornAt: 1_700_000_000_123,
+        };
+        const before = Date.now();
+        const sent = await send(topic, { ...message, queue: 1 });
+        expect([sent.status, sent.json]).toEqual([
+          200,
+          { results: [{ status: "SEND_OK", messageId: "mine", queue: 1, offset: 0 }] },
+        ]);
+        const pulled = await pull(topic, 1, 0);
+        expect(pulled.json).toMatchObject({ nextOffset: 1, minOffset: 0, maxOffset: 1 });
+        const [{ storedAt, ...got }] = pulled.json.messages;
+        expect(got).toEqual({ ...message, topic, queue: 1, offset: 0, bodyEncoding: "utf8" });
+        expect(storedAt).toBeGreaterThanOrEqual(before);
+        expect(storedAt).toBeLessThanOrEqual(Date.now());
+        const one = await ask("GET", `/v1/topics/${topic}/queues/1/messages/0`);
+        expect(one.json).toEqual(pulled.json.messages[0]);
+      });
+
+      it("takes bodies of any bytes and tells them as text or base64, whichever is shorter", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const binary = Buffer.from([0, 255, 128, 10]).toString("base64");
+        const sent = await send(
+          topic,
+          { body: binary, bodyEncoding: "base64" },
+          { body: Buffer.from("text").toString("base64"), bodyEncoding: "base64" },
+          { body: "\u0001".repeat(100) },
+          { body: '{"order":4711,"state":"created"}' },
+          { body: "\ufeffmark" },
+        );
+        expect(sent.status).toBe(200);
+        const { messages } = (await pull(topic, 0, 0)).json;
+        expect(
+          messages.map((each: { body: string; bodyEncoding: string }) => [
+            each.bodyEncoding,
+            each.body,
+          ]),
+        ).toEqual([
+          ["base64", binary],
+          ["utf8", "text"],
+          ["base64", Buffer.from("\u0001".repeat(100)).toString("base64")],
+          ["utf8", '{"order":4711,"state":"created"}'],
+          ["utf8", "\ufeffmark"],
+        ]);
+      });
+
+      it("sends a message group to the queue of its hash, in order, and the rest of a request to one queue", async () => {
+        const topic = await newTopic({ queues: 8 });
+        const group = "Müller 🐎";
+        const messages = Array.from({ length: 5 }, (_, index) => ({
+          body: `${index}`,
+          messageGroup: group,
+        }));
+        const sent = await send(topic, ...messages, { body: "a" }, { body: "b" });
+        const queue = queueOfGroup(group, 8);
+        const queues = sent.json.results.map((each: { queue: number }) => each.queue);
+        expect(queues.slice(0, 5)).toEqual([queue, queue, queue, queue, queue]);
+        expect(queues[5]).toBe(queues[6]);
+        const pulled = (await pull(topic, queue, 0)).json.messages;
+        const ofGroup = pulled.filter(
+          (each: { messageGroup?: string }) => each.messageGroup === group,
+        );
+        expect(ofGroup.map((each: { body: string }) => each.body)).toEqual([
+          "0",
+          "1",
+          "2",
+          "3",
+          "4",
+        ]);
+      });
+
+      it("gives a message without an id one that is known from batch, queue and index", async () => {
+        const topic = await newTopic();
+        const batchId = "00112233-4455-6677-8899-AABBCCDDEEFF";
+        const firstAttemptAt = new Date().toISOString();
+        const json = {
+          messages: [
+            { body: "a", queue: 1 },
+            { body: "b", queue: 1 },
+          ],
+          batchId,
+          firstAttemptAt,
+        };
+        const { results } = (await ask("POST", `/v1/topics/${topic}/messages`, { json })).json;
+        const id = "00112233445566778899aabbccddeeff";
+        expect(results.map((each: { messageId: string }) => each.messageId)).toEqual([
+          `${id}00010000`,
+          `${id}00010001`,
+        ]);
+        const again = await ask("POST", `/v1/topics/${topic}/messages`, {
+          json: { ...json, attempt: 2 },
+        });
+        expect(again.json.results).toEqual(results);
+        const other = await ask("POST", `/v1/topics/${topic}/messages`, {
+          json: { ...json, messages: [{ body: "c", queue: 1 }], attempt: 2 },
+        });
+        expect(other).toMatchObject({
+          status: 422,
+          json: { code: "idempotency_key_reused", details: { results: [{ error: {} }] } },
+        });
+        expect((await pull(topic, 1, 0)).json.maxOffset).toBe(2);
+      });
+
+      it("answers what was accepted and what was not, entry by entry", async () => {
+        const topic = await newTopic();
+        const ids = { batchId: "f".repeat(32), firstAttemptAt: Date.now() };
+        const path = `/v1/topics/${topic}/messages`;
+        await ask("POST", path, { json: { messages: [{ body: "a", queue: 0 }], ...ids } });
+        const messages = [
+          { body: "other", queue: 0 },
+          { body: "b", queue: 1 },
+        ];
+        const mixed = await ask("POST", path, { json: { messages, ...ids, attempt: 2 } });
+        expect(mixed.status).toBe(200);
+        expect(mixed.json.results).toMatchObject([
+          { error: { code: "idempotency_key_reused" } },
+          { status: "SEND_OK", queue: 1, offset: 0 },
+        ]);
+      });
+
+      it("pulls at most what is asked for, at least one message, and goes on where it ended", async () => {
+        const topic = await newTopic({ queues: 1 });
+        for (let index = 0; index < 3; index++) {
+          const bodies = Array.from({ length: 7 }, (_, each) => ({ body: `${index * 7 + each}` }));
+          await send(topic, ...bodies);
+        }
+        const found: string[] = [];
+        for (let offset = 0; offset < 21; ) {
+          const { json } = await pull(topic, 0, offset, "&max=4");
+          expect(json.messages.length).toBeLessThanOrEqual(4);
+          expect(json.messages[0].offset).toBe(offset);
+          expect(json).toMatchObject({ minOffset: 0, maxOffset: 21 });
+          found.push(...json.messages.map((each: { body: string }) => each.body));
+          offset = json.nextOffset;
+        }
+        expect(found).toEqual(Array.from({ length: 21 }, (_, index) => `${index}`));
+        const small = (await pull(topic, 0, 5, "&maxBytes=1")).json;
+        expect(small.messages.length).toBeGreaterThanOrEqual(1);
+        expect(small.messages[0].body).toBe("5");
+      });
+
+      it("is empty at the tail, 416 with both ends behind it, and 404 for a message that is not there", async () => {
+        const topic = await newTopic({ queues: 1 });
+        await send(topic, { body: "a" }, { body: "b" });
+        expect((await pull(topic, 0, 2)).json).toEqual({
+          messages: [],
+          nextOffset: 2,
+          minOffset: 0,
+          maxOffset: 2,
+        });
+        expect(await pull(topic, 0, 3)).toMatchObject({
+          status: 416,
+          json: { code: "out_of_range", details: { field: "offset", min: 0, max: 2 } },
+        });
+        expect(await ask("GET", `/v1/topics/${topic}/queues/0/messages/2`)).toMatchObject({
+          status: 404,
+          json: { code: "message_not_found" },
+        });
+        expect(await pull(topic, 1, 0)).toMatchObject({
+          status: 404,
+          json: { code: "queue_not_found" },
+        });
+      });
+    });
+
+    describe("a long poll", () => {
+      it("is answered at once by a send of the same server", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const order: string[] = [];
+        const began = Date.now();
+        const waiting = pull(topic, 0, 0, "&waitMs=20000").then((answer) => {
+          order.push("pulled");
+          return answer;
+        });
+        // The server has certainly begun to wait when a pull that came later was answered.
+        await pull(topic, 0, 0, "&waitMs=300");
+        order.push("nothing for 300 ms");
+        await send(topic, { body: "wake up" });
+        expect((await waiting).json.messages).toMatchObject([{ body: "wake up" }]);
+        expect(order).toEqual(["nothing for 300 ms", "pulled"]);
+        expect(Date.now() - began).toBeLessThan(10_000);
+      });
+
+      it("ends with nothing when its time is over", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const began = Date.now();
+        const { json } = await pull(topic, 0, 0, "&waitMs=250");
+        expect(json).toEqual({ messages: [], nextOffset: 0, minOffset: 0, maxOffset: 0 });
+        expect(Date.now() - began).toBeGreaterThanOrEqual(245);
+      });
+    });
+
+    describe("binary batches", () => {
+      it("are stored and served as they came, with their place in front", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const messages = [{ body: text("a") }, { body: text("b"), tag: "t" }, { body: text("c") }];
+        const plain = batchOf(messages);
+        const sent = [plain, compressed(plain), batchOf([{ body: text("d") }])];
+        const path = `/v1/topics/${topic}/messages`;
+        const answers = [];
+        for (const body of sent) answers.push(await ask("POST", path, { body, type: batchType }));
+        expect(answers.map(({ json }) => json)).toMatchObject([
+          { status: "SEND_OK", queue: 0, offset: 0, count: 3 },
+          { status: "SEND_OK", queue: 0, offset: 3, count: 3 },
+          { status: "SEND_OK", queue: 0, offset: 6, count: 1 },
+        ]);
+        const pulled = await ask("GET", `/v1/topics/${topic}/queues/0/messages?offset=4`, {
+          headers: { accept: batchesType },
+        });
+        expect(pulled.headers.get("content-type")).toBe(batchesType);
+        expect(pulled.headers.get("x-tasso-next-offset")).toBe("7");
+        expect(pulled.headers.get("x-tasso-min-offset")).toBe("0");
+        expect(pulled.headers.get("x-tasso-max-offset")).toBe("7");
+        const batches = pulledBatches(pulled.bytes);
+        expect(batches.map(({ base }) => base)).toEqual([3, 6]);
+        expect(batches.map(({ bytes }) => hex(bytes))).toEqual(sent.slice(1).map(hex));
+        expect(batches.map(({ storedAt }) => storedAt)).toEqual(
+          answers.slice(1).map(({ json }) => json.storedAt),
+        );
+        const told = (await pull(topic, 0, 0)).json.messages;
+        expect(told.map((each: { body: string }) => each.body).join("")).toBe("abcabcd");
+        const id = new Uint8Array(16).fill(7);
+        expect(told[4]).toMatchObject({
+          tag: "t",
+          offset: 4,
+          messageId: derivedMessageId(id, 0, 1),
+        });
+      });
+
+      it("hold what JSON sent, for whoever pulls them", async () => {
+        const topic = await newTopic({ queues: 1 });
+        await send(topic, { body: "a", keys: ["k"] }, { body: "b" });
+        const pulled = await ask("GET", `/v1/topics/${topic}/queues/0/messages?offset=0`, {
+          headers: { accept: `application/json;q=0.1, ${batchesType}` },
+        });
+        const [batch] = pulledBatches(pulled.bytes);
+        const messages = await decodeBatch(
+          readBatch(batch?.bytes ?? text("")),
+          new NodeCompression(),
+        );
+        expect(messages).toMatchObject([{ body: text("a"), keys: ["k"] }, { body: text("b") }]);
+      });
+
+      it.each(["plain.bin", "several.bin", "gzip.bin"])("take the golden file %s", async (file) => {
+        const topic = await newTopic({ queues: 1 });
+        const stripped = Buffer.from(golden(file));
+        const path = `/v1/topics/${topic}/messages`;
+        const answer = await ask("POST", path, { body: stripped, type: batchType });
+        // Golden files that ask to land once were made long ago.
+        if (readBatch(stripped).firstAttemptAt > 0)
+          expect(answer.json.code).toBe("retry_window_passed");
+        else expect(answer.json).toMatchObject({ status: "SEND_OK", offset: 0 });
+      });
+
+      it("land once when they say when they were first sent", async () => {
+        const topic = await newTopic({ queues: 4 });
+        const options = { id: new Uint8Array(16).fill(2), firstAttemptAt: Date.now() };
+        const body = batchOf([{ body: text("a") }, { body: text("b") }], options);
+        const path = `/v1/topics/${topic}/messages`;
+        const first = await ask("POST", `${path}?attempt=1`, { body, type: batchType });
+        expect(first.json).toMatchObject({ queue: 0x02020202 % 4, offset: 0, count: 2 });
+        for (const attempt of ["", "?attempt=2"]) {
+          const again = await ask("POST", `${path}${attempt}`, { body, type: batchType });
+          expect(again.json).toEqual(first.json);
+        }
+        const other = batchOf([{ body: text("c") }], options);
+        expect(await ask("POST", path, { body: other, type: batchType })).toMatchObject({
+          status: 422,
+          json: { code: "idempotency_key_reused", details: { field: "batchId" } },
+        });
+      });
+
+      it("go to the queue that is named, that of the group that is named, or that of the groups inside", async () => {
+        const topic = await newTopic({ queues: 8 });
+        const path = `/v1/topics/${topic}/messages`;
+        const plain = batchOf([{ body: text("a") }]);
+        const grouped = batchOf([{ body: text("a"), messageGroup: "g7" }]);
+        const ofGroup = queueOfGroup("g7", 8);
+        const queueOf = async (query: string, body: Uint8Array) =>
+          (await ask("POST", `${path}${query}`, { body, type: batchType })).json.queue;
+        expect(await queueOf("?queue=5", plain)).toBe(5);
+        expect(await queueOf("?messageGroup=g7", plain)).toBe(ofGroup);
+        expect(await queueOf("", grouped)).toBe(ofGroup);
+        expect(await queueOf(`?queue=${ofGroup}`, grouped)).toBe(ofGroup);
+        expect(await queueOf("", plain)).toBe(0x07070707 % 8);
+      });
+    });
+
+    describe("offsets of groups", () => {
+      it("move forward, are told, and give the lag", async () => {
+        const topic = await newTopic({ queues: 3 });
+        await send(
+          topic,
+          { body: "a", queue: 0 },
+          { body: "b", queue: 0 },
+          { body: "c", queue: 2 },
+        );
+        const path = `/v1/groups/billing/offsets/${topic}`;
+        const commit = async (offsets: object) =>
+          (await ask("PUT", path, { json: { offsets } })).json;
+        expect(await commit({ 0: 2, 1: 0 })).toEqual({ offsets: { 0: 2, 1: 0 } });
+        expect(await commit({ 0: 1 })).toEqual({ offsets: { 0: 2 } });
+        expect((await ask("GET", path)).json).toEqual({ offsets: { 0: 2, 1: 0 } });
+        expect((await ask("GET", `/v1/groups/billing/lag/${topic}`)).json).toEqual({
+          queues: [
+            { queue: 0, committed: 2, max: 2, lag: 0 },
+            { queue: 1, committed: 0, max: 0, lag: 0 },
+            { queue: 2, max: 1, lag: 1 },
+          ],
+          total: 1,
+        });
+        expect((await ask("GET", "/v1/groups/billing/offsets/nothing")).status).toBe(404);
+        expect((await ask("GET", "/v1/groups/billing/lag/nothing")).status).toBe(404);
+      });
+    });
+
+    describe("every answer", () => {
+      it("carries the request's id, the broker's time and what the store was asked for", async () => {
+        const path = "/v1/topics/nothing";
+        const echoed = await ask("GET", path, { headers: { "x-request-id": "my-id.7" } });
+        expect(echoed.headers.get("x-request-id")).toBe("my-id.7");
+        expect(echoed.json.requestId).toBe("my-id.7");
+        const before = Date.now();
+        const [one, two] = [await ask("GET", path), await ask("GET", "/v1/health")];
+        const ids = [one, two].map(({ headers }) => headers.get("x-request-id"));
+        expect(ids[0]).toMatch(/^[0-9a-f]{16}$/);
+        expect(ids[0]).not.toBe(ids[1]);
+        const time = Number(two.headers.get("x-broker-time"));
+        expect(time).toBeGreaterThanOrEqual(before);
+        expect(time).toBeLessThanOrEqual(Date.now());
+        const odd = await ask("GET", path, { headers: { "x-request-id": "what is this?" } });
+        expect(odd.headers.get("x-request-id")).toMatch(/^[0-9a-f]{16}$/);
+      });
+
+      it("tells the units that each operation costs, warm", async () => {
+        // A topic's name does not stand in its rows; 900 bytes leave room for the rest in one unit of 1 KB.
+        const topic = `units-${"x".repeat(10)}`;
+        const base = `/v1/topics/${topic}`;
+        const units = async (method: string, path: string, options?: CallOptions) => {
+          const answer = await ask(method, path, options);
+          expect(answer.status, `${method} ${path}`).toBeLessThan(300);
+          return answer.headers.get("x-tasso-units");
+        };
+        const message = (bytes: number) => ({
+          json: { messages: [{ body: "x".repeat(bytes), queue: 0 }] },
+        });
+        const offsets = (next: number) => ({ json: { offsets: { 0: next } } });
+        await ask("PUT", base, { json: { queues: 1 } });
+        await ask("POST", `${base}/messages`, message(900));
+        await ask("PUT", `/v1/groups/g/offsets/${topic}`, offsets(0));
+        const table = {
+          "send 900 bytes": await units("POST", `${base}/messages`, message(900)),
+          "send 5,000 bytes": await units("POST", `${base}/messages`, message(5_000)),
+          "pull one row, the tail unknown": await units(
+            "GET",
+            `${base}/queues/0/messages?offset=0&max=1`,
+          ),
+          "pull what is there": await units("GET", `${base}/queues/0/messages?offset=0`),
+          "pull at the tail": await units("GET", `${base}/queues/0/messages?offset=3`),
+          "commit an offset": await units("PUT", `/v1/groups/g/offsets/${topic}`, offsets(1)),
+          "read offsets": await units("GET", `/v1/groups/g/offsets/${topic}`),
+          lag: await units("GET", `/v1/groups/g/lag/${topic}`),
+          "look at the topic": await units("GET", base),
+          health: await units("GET", "/v1/health"),
+          description: await units("GET", "/openapi.json"),
+        };
+        expect(table).toEqual({
+          "send 900 bytes": "w=1 r=0 put=0 get=0",
+          "send 5,000 bytes": "w=5 r=0 put=0 get=0",
+          "pull one row, the tail unknown": "w=0 r=3 put=0 get=0",
+          "pull what is there": "w=0 r=2 put=0 get=0",
+          "pull at the tail": "w=0 r=1 put=0 get=0",
+          "commit an offset": "w=1 r=0 put=0 get=0",
+          "read offsets": "w=0 r=1 put=0 get=0",
+          lag: "w=0 r=3 put=0 get=0",
+          "look at the topic": "w=0 r=2 put=0 get=0",
+          health: "w=0 r=0 put=0 get=0",
+          description: "w=0 r=0 put=0 get=0",
+        });
+      });
+    });
+
+    describe("what is not there", () => {
+      it("is 404 by its path, 405 by its method, told what there is", async () => {
+        const path = await ask("GET", "/v1/nothing");
+        expect(path).toMatchObject({ status: 404, json: { code: "route_not_found" } });
+        const method = await ask("POST", "/v1/topics");
+        expect(method).toMatchObject({
+          status: 405,
+          json: { code: "method_not_allowed", details: { given: "POST", allowed: ["GET"] } },
+        });
+        expect(method.headers.get("allow")).toBe("GET");
+      });
+
+      it("is 415 by its type, with the types that are taken", async () => {
+        const topic = await newTopic();
+        for (const type of [undefined, "text/plain", "application/x-www-form-urlencoded"]) {
+          const answer = await ask("POST", `/v1/topics/${topic}/messages`, {
+            body: text('{"messages":[{"body":"x"}]}'),
+            ...(type === undefined ? {} : { type }),
+          });
+          expect(answer).toMatchObject({ status: 415, json: { code: "unsupported_media_type" } });
+          expect(answer.json.details.allowed).toEqual(["application/json", batchType]);
+        }
+        const parameter = await ask("POST", `/v1/topics/${topic}/messages`, {
+          body: '{"messages":[{"body":"x"}]}',
+          type: "Application/JSON; charset=utf-8",
+        });
+        expect(parameter.status).toBe(200);
+      });
+    });
+
+    describe("health", () => {
+      it("says that it is alive, and what it can do", async () => {
+        const { status, json } = await ask("GET", "/v1/health");
+        expect([status, json.status]).toEqual([200, "ok"]);
+        expect(json.version).toMatch(/^\d+\.\d+\.\d+/);
+        expect(json.features).toContain("send-once");
+      });
+    });
+
+    describe("the description", () => {
+      it("is OpenAPI: every operation with its parameters, answers and errors, and no dead reference", async () => {
+        const { json } = await ask("GET", "/openapi.json");
+        expect(json.openapi).toBe("3.1.0");
+        for (const operation of operations.filter(({ name }) => name !== "describe")) {
+          const described = json.paths[operation.path]?.[operation.method.toLowerCase()];
+          expect(described, operation.name).toBeDefined();
+          const inPath = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+          const parameters = described.parameters as {
+            name: string;
+            in: string;
+            required: boolean;
+          }[];
+          const named = parameters.filter((each) => each.in === "path").map(({ name }) => name);
+          expect(named.sort()).toEqual(inPath.sort());
+          const statuses = [
+            ...Object.keys(operation.answers),
+            ...operation.errors.map((code) => `${errorTable[code].status}`),
+            "400",
+            "422",
+            "500",
+            "503",
+          ];
+          for (const status of statuses) {
+            expect(
+              described.responses[status]?.description,
+              `${operation.name} ${status}`,
+            ).toBeTruthy();
+          }
+          if (operation.consumes !== undefined) {
+            expect(Object.keys(described.requestBody.content)).toContain(operation.consumes);
+          }
+          if (operation.body !== undefined) {
+            expect(described.requestBody.content["application/json"].schema.type).toBe("object");
+          }
+          if (operation.produces !== undefined) {
+            expect(Object.keys(described.responses["200"].content)).toContain(operation.produces);
+          }
+        }
+        const names = Object.values(json.paths).flatMap((path) =>
+          Object.values(path as Record<string, { operationId: string }>).map(
+            (each) => each.operationId,
+          ),
+        );
+        expect(new Set(names).size).toBe(names.length);
+        for (const reference of referencesIn(json)) {
+          const found = reference
+            .replace(/^#\//, "")
+            .split("/")
+            .reduce((value, part) => value?.[part], json);
+          expect(found, reference).toBeDefined();
+        }
+      });
+    });
+  });
+}
+
+function referencesIn(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([field, inner]) =>
+    field === "$ref" ? [inner as string] : referencesIn(inner),
+  );
+}

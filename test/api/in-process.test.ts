@@ -1,0 +1,5 @@
+import { lmdbTarget, memoryTarget } from "../support/targets.ts";
+import { runApiSuite } from "./api.suite.ts";
+
+runApiSuite(memoryTarget);
+runApiSuite(lmdbTarget);
