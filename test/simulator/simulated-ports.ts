@@ -148,8 +148,8 @@ class SimulatedStore implements Store {
   }
 
   #latency(slowChance: number): number {
-    const { dice, calm } = this.#cell.world;
-    if (calm || !dice.chance(slowChance)) return dice.between(1, 8);
+    const { dice, calm, latencyMs } = this.#cell.world;
+    if (calm || slowChance === 0 || !dice.chance(slowChance)) return dice.between(...latencyMs);
     this.#cell.world.fault("slow");
     return dice.chance(0.1) ? dice.between(1_000, 90_000) : dice.between(20, 1_000);
   }

@@ -16,6 +16,8 @@ export interface Process {
 export class World {
   readonly dice: Dice;
   readonly rates: FaultRates;
+  /** How long a port call takes each way while nothing slows it down (ms). */
+  readonly latencyMs: readonly [min: number, max: number];
   /** Port calls answered and faults so far. */
   steps = 0;
   /** When set, nothing fails any more: what is under way comes to its end. */
@@ -26,7 +28,16 @@ export class World {
   #now = startsAt;
   #order = 0;
 
-  constructor(seed: number, rates: FaultRates, { keepHistory = false } = {}) {
+  constructor(
+    seed: number,
+    rates: FaultRates,
+    options: {
+      readonly keepHistory?: boolean;
+      readonly latencyMs?: readonly [number, number];
+    } = {},
+  ) {
+    const { keepHistory = false, latencyMs = [1, 8] } = options;
+    this.latencyMs = latencyMs;
     this.dice = new Dice(seed);
     this.rates = rates;
     this.#history = keepHistory ? [] : undefined;

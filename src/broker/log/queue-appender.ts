@@ -22,7 +22,8 @@ const patienceMs = 10_000;
 const raceChanceMax = 0.2;
 const rateWindowMs = 1_000;
 const tailAgeMsMax = 10_000;
-const backoffMsMax = 500;
+const backoffRoundTrips = 3;
+const backoffMsMax = 100;
 
 /**
  * Appends to one queue: one conditional put at the tail, at most one in flight in this process; what arrives meanwhile
@@ -177,7 +178,7 @@ export class QueueAppender {
         current !== undefined,
         "what refused puts into vacant places lies at the first of them",
       );
-      group = await this.#refused(io, chain, group, { current, partition, refusals });
+      group = await this.#refused(io, chain, group, { current, partition, refusals, issuedAt });
     }
   }
 
@@ -227,12 +228,21 @@ export class QueueAppender {
     io: Ports,
     chain: TailChain,
     group: readonly PendingAppend[],
-    { current, partition, refusals }: { current: Item; partition: Uint8Array; refusals: number },
+    refusal: {
+      readonly current: Item;
+      readonly partition: Uint8Array;
+      readonly refusals: number;
+      readonly issuedAt: number;
+    },
   ): Promise<PendingAppend[]> {
+    const { current, partition, refusals, issuedAt } = refusal;
     const now = io.clock.now();
     if (chain.link(readBatchRow(current), now) === undefined) throw brokenChain(this.#queue);
     this.#noteForeignRows(now, 1);
-    await io.clock.sleep(jitter(io.random, Math.min(backoffMsMax, 5 * 2 ** refusals)));
+    // The same few round trips for everybody, however often he was refused: a back-off that grows lets the lucky starve
+    // the others (scripts/contention.ts).
+    const pauseMs = backoffRoundTrips * Math.max(1, now - issuedAt);
+    await io.clock.sleep(jitter(io.random, Math.min(backoffMsMax, pauseMs)));
     for await (const row of rowsFrom(io, partition, chain.offset)) {
       if (chain.link(row, io.clock.now()) === undefined) throw brokenChain(this.#queue);
       this.#noteForeignRows(io.clock.now(), 1);
