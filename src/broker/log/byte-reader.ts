@@ -54,9 +54,26 @@ export class ByteReader {
   }
 
   text(field: string): string {
-    const bytes = this.#take(field, this.varint(field));
+    const length = this.varint(field);
+    const start = this.#skip(field, length);
+    return this.#shortAscii(start, length) ?? this.#utf8(field, start, length);
+  }
+
+  /** Most texts are short names; for them a decoder costs several times what the characters do. */
+  #shortAscii(start: number, length: number): string | undefined {
+    if (length > shortTextBytesMax) return undefined;
+    let text = "";
+    for (let at = start; at < start + length; at++) {
+      const byte = this.#bytes[at] ?? 0;
+      if (byte >= 0x80) return undefined;
+      text += String.fromCharCode(byte);
+    }
+    return text;
+  }
+
+  #utf8(field: string, start: number, length: number): string {
     try {
-      return decoder.decode(bytes);
+      return decoder.decode(this.#bytes.subarray(start, start + length));
     } catch (cause) {
       // biome-ignore lint/style/useErrorCause: it is passed, in the fourth place
       throw new BatchFormatError(this.path(field), "bytes", "UTF-8", { cause });
@@ -64,13 +81,16 @@ export class ByteReader {
   }
 
   rest(): Uint8Array {
-    return this.#take("body", this.#end - this.#at);
+    const start = this.#at;
+    this.#at = this.#end;
+    return this.#bytes.subarray(start, this.#end);
   }
 
   /** A reader of the next so many bytes, as many as the varint in front of them says. */
   lengthPrefixed(field: string): ByteReader {
-    const bytes = this.#take(field, this.varint(field));
-    return new ByteReader(bytes, field);
+    const length = this.varint(field);
+    const start = this.#skip(field, length);
+    return new ByteReader(this.#bytes, field, start, start + length);
   }
 
   expectEnd(): void {
@@ -83,7 +103,8 @@ export class ByteReader {
       );
   }
 
-  #take(field: string, length: number): Uint8Array {
+  /** Where the next `length` bytes begin; they count as read. */
+  #skip(field: string, length: number): number {
     const left = this.#end - this.#at;
     if (length > left)
       throw new BatchFormatError(
@@ -93,8 +114,9 @@ export class ByteReader {
       );
     const start = this.#at;
     this.#at += length;
-    return this.#bytes.subarray(start, this.#at);
+    return start;
   }
 }
 
+const shortTextBytesMax = 32;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -56,12 +56,18 @@ function encodeMessage(writer: ByteWriter, message: Message, batchBornAt: number
   writer.rest(body);
 }
 
+/** Made once: every message that is sent is read under its name. */
+const messageFields = Array.from(
+  { length: limits.messagesPerBatchMax },
+  (_, index) => `messages[${index}]`,
+);
+
 /** Reads back what {@link encodeMessages} wrote and refuses everything else, by {@link BatchFormatError}. */
 export function decodeMessages(content: Uint8Array, count: number, batchBornAt: number): Message[] {
   const reader = new ByteReader(content, "batch.content");
   const messages: Message[] = [];
   for (let index = 0; index < count; index++) {
-    const message = reader.lengthPrefixed(`messages[${index}]`);
+    const message = reader.lengthPrefixed(messageFields[index] ?? "messages");
     messages.push(decodeMessage(message, batchBornAt));
   }
   reader.expectEnd();
@@ -73,25 +79,25 @@ function decodeMessage(reader: ByteReader, batchBornAt: number): Message {
   if (flags > knownFlags)
     throw new BatchFormatError(reader.path("flags"), flags, `0 to ${knownFlags}`);
   const bornAt = batchBornAt + reader.signedVarint("bornAt");
-  const messageId = flags & has.messageId ? reader.text("messageId") : undefined;
-  const tag = flags & has.tag ? reader.text("tag") : undefined;
-  const keys = flags & has.keys ? readKeys(reader) : undefined;
-  const properties = flags & has.properties ? readProperties(reader) : undefined;
-  const messageGroup = flags & has.messageGroup ? reader.text("messageGroup") : undefined;
-  return {
-    body: reader.rest(),
-    bornAt,
-    ...(messageId === undefined ? {} : { messageId }),
-    ...(tag === undefined ? {} : { tag }),
-    ...(keys === undefined ? {} : { keys }),
-    ...(properties === undefined ? {} : { properties }),
-    ...(messageGroup === undefined ? {} : { messageGroup }),
-  };
+  // Every message that is sent passes here, so its object is made once, without spreading.
+  const message: Mutable<Message> = { body: noBytes, bornAt };
+  if (flags & has.messageId) message.messageId = reader.text("messageId");
+  if (flags & has.tag) message.tag = reader.text("tag");
+  if (flags & has.keys) message.keys = readKeys(reader);
+  if (flags & has.properties) message.properties = readProperties(reader);
+  if (flags & has.messageGroup) message.messageGroup = reader.text("messageGroup");
+  message.body = reader.rest();
+  return message;
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+const noBytes = new Uint8Array(0);
 
 function readKeys(reader: ByteReader): string[] {
   const count = reader.count("keys", limits.keysPerMessageMax);
-  return Array.from({ length: count }, () => reader.text("keys"));
+  const keys: string[] = [];
+  for (let index = 0; index < count; index++) keys.push(reader.text("keys"));
+  return keys;
 }
 
 function readProperties(reader: ByteReader): Record<string, string> {
