@@ -91,18 +91,18 @@ async function killRound(run: Run, round: number): Promise<Outcome> {
   return { inFlight, violations: [...violations, ...ledger.violations, ...committed.violations] };
 }
 
-/** Answers how many requests were without an answer when the server died. */
+/** Answers how many sends were without an answer when the signal was sent. */
 async function loadUntilKilled(run: Run, server: ServerProcess): Promise<number> {
-  const before = run.ledger.unanswered;
   const loads = [
     ...Array.from({ length: producers }, (_, i) => produce(run, server, `p${i}`)),
     ...Array.from({ length: committers }, () => commitOffsets(run, server)),
   ];
   const ms = loadMs.min + random() * (loadMs.max - loadMs.min);
   await new Promise((resolve) => setTimeout(resolve, ms));
+  const { inFlight } = run.ledger;
   await server.kill();
   await Promise.all(loads);
-  return run.ledger.unanswered - before;
+  return inFlight;
 }
 
 async function produce({ ledger, workload }: Run, { url }: ServerProcess, name: string) {

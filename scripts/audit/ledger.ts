@@ -66,6 +66,8 @@ export class Ledger {
   readonly errors = new Map<string, number>();
   unanswered = 0;
   attempts = 0;
+  /** Attempts that have neither an answer nor a failure yet. */
+  inFlight = 0;
   #marks = 0;
 
   newMark(): string {
@@ -74,6 +76,7 @@ export class Ledger {
 
   begin(sending: Sending): void {
     this.attempts++;
+    this.inFlight++;
     if (sending.attempts++ > 0) return;
     sending.issuedAt = performance.now();
     this.sendings.push(sending);
@@ -83,10 +86,12 @@ export class Ledger {
 
   noAnswer(sending: Sending): void {
     this.unanswered++;
+    this.inFlight--;
     sending.doubted = true;
   }
 
   answered(sending: Sending, { status, body }: Reply): void {
+    this.inFlight--;
     const answer = JSON.parse(body.toString()) as SendAnswer;
     const told = resultsOf(answer, sending);
     if (status !== 200 && told === undefined) this.#note(sending, answer.code ?? `${status}`);
