@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Mutant, mutants } from "../test/simulator/mutants.ts";
-import { bundle } from "./bundle.mjs.mts";
+import { bundle } from "./bundle.mjs";
 
 const { values } = parseArgs({
   options: {

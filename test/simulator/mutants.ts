@@ -23,7 +23,8 @@ export const mutants: readonly Mutant[] = [
         find: commitLine,
         replace: `      const allocated = chain.offset;
       for (const { batch } of group) chain.offset += batch.count;
-${commitLine}
+      const result = await io.store.commit(puts, chain.issuedAt + limits.appendDeadlineMs);
+      if (result.outcome === "unknown") throw outcomeUnknown();
       chain.offset = allocated;`,
       },
       // Whoever fails does not give his offsets back.
@@ -113,6 +114,11 @@ ${commitLine}`,
         file: "src/broker/decided-commit.ts",
         find: "      inDoubt = true;",
         replace: '      throw new Unavailable("the store did not answer");',
+      },
+      {
+        file: "src/broker/decided-commit.ts",
+        find: "if (!(error instanceof Unavailable) || (!inDoubt && tries >= unavailableTriesMax))\n        throw error;",
+        replace: "throw error;",
       },
     ],
   },
