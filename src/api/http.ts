@@ -4,6 +4,7 @@ import { hex } from "../broker/bytes.ts";
 import { BrokerError, isBrokerError } from "../broker/errors.ts";
 import { metered, Usage } from "../broker/metering.ts";
 import { toBrokerError } from "../broker/port-errors.ts";
+import type { Random } from "../broker/ports/random.ts";
 import {
   type Answer,
   batchesType,
@@ -46,12 +47,13 @@ type Route = readonly Operation[];
 export function createHttpApi(
   options: HttpApiOptions,
 ): (request: HttpRequest) => Promise<HttpResponse> {
+  const { broker } = options;
   const router = routerOf(options.operations);
+  const nextRequestId = requestIds(broker.ports.random);
   return async (request) => {
-    const { broker } = options;
     const usage = new Usage();
     const io = metered(broker.ports, usage);
-    const requestId = requestIdOf(request) ?? hex(io.random.bytes(8));
+    const requestId = requestIdOf(request) ?? nextRequestId();
     let response: HttpResponse;
     try {
       response = toResponse(await perform(router, request, { broker, io }, options.authorize));
@@ -144,12 +146,12 @@ function typeIn(header: string | undefined): string | undefined {
 }
 
 function queryOf({ query: schema }: Operation, query: URLSearchParams): unknown {
-  const fields: Record<string, string> = {};
-  for (const [field, value] of query) {
-    if (Object.hasOwn(fields, field)) throw badRequest(field, "several values", "given once");
-    // Defined, not assigned: a field may be called __proto__.
-    Object.defineProperty(fields, field, { value, enumerable: true });
-  }
+  // Null prototype: a field may be called __proto__.
+  const fields = Object.create(null) as Record<string, string>;
+  query.forEach((value, field) => {
+    if (field in fields) throw badRequest(field, "several values", "given once");
+    fields[field] = value;
+  });
   return schema === undefined ? expectNone(fields, "query") : parse(schema, fields);
 }
 
@@ -180,15 +182,15 @@ function expectNone(fields: object, where: string): undefined {
 }
 
 function decoded(params: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(params).map(([field, value]) => {
-      try {
-        return [field, value.includes("%") ? decodeURIComponent(value) : value];
-      } catch (cause) {
-        throw badRequest(field, value, "percent-encoded UTF-8", { cause });
-      }
-    }),
-  );
+  for (const [field, value] of Object.entries(params)) {
+    if (!value.includes("%")) continue;
+    try {
+      params[field] = decodeURIComponent(value);
+    } catch (cause) {
+      throw badRequest(field, value, "percent-encoded UTF-8", { cause });
+    }
+  }
+  return params;
 }
 
 function toResponse({ status, json: value, bytes, facts = {} }: Answer): HttpResponse {
@@ -231,6 +233,13 @@ function badRequest(
 function requestIdOf(request: HttpRequest): string | undefined {
   const given = request.header("x-request-id");
   return given !== undefined && /^[\w.-]{1,128}$/.test(given) ? given : undefined;
+}
+
+/** 16 hexadecimal digits: what this process drew when it began, and a number. Drawing for each request takes longer. */
+function requestIds(random: Random): () => string {
+  const begin = hex(random.bytes(4));
+  let count = 0;
+  return () => begin + (++count >>> 0).toString(16).padStart(8, "0");
 }
 
 function routerOf(operations: readonly Operation[]): RouterContext<Route> {
