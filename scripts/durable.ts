@@ -102,10 +102,10 @@ async function sendOne(url: string, agent: ReturnType<typeof oneConnection>, id:
   });
 }
 
-/** strace writes on for a moment after the server has ended. */
+/** strace writes on for a moment after the server has ended. It pads short process ids with spaces. */
 async function wholeTrace(path: string, pid: number): Promise<string> {
   const until = performance.now() + traceMsMax;
-  const end = new RegExp(`^${pid} \\+\\+\\+ exited`, "m");
+  const end = new RegExp(`^${pid} +\\+\\+\\+ exited`, "m");
   for (;;) {
     const text = await readFile(path, "latin1");
     if (end.test(text)) return text;
