@@ -102,6 +102,8 @@ function expectKnownHost(header: string | undefined, allowed: readonly string[])
 }
 
 function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const { "content-length": length, "transfer-encoding": encoding } = request.headers;
+  if (length === undefined && encoding === undefined) return Promise.resolve(noBody);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -128,6 +130,8 @@ function readBody(request: IncomingMessage): Promise<Uint8Array> {
     request.on("error", reject);
   });
 }
+
+const noBody = new Uint8Array(0);
 
 function splitUrl(url: string): [string, string] {
   const mark = url.indexOf("?");
