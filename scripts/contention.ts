@@ -70,7 +70,6 @@ async function measure(every: number, senders: number, queues: number): Promise<
       const results = await sendMessages(io, broker, {
         topic: "orders",
         messages: [{ body }],
-        attempt: 1,
       });
       if (results.some((result) => "error" in result)) failed++;
       else latencies.push(world.now - startedAt);

@@ -3,7 +3,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { installMissing } from "./install.mjs";
 
 installMissing({ dev: true });
-const { bundle } = await import("./bundle.mjs.mts");
+const { bundle } = await import("./bundle.mjs");
 const outfile = fileURLToPath(new URL("../node_modules/.cache/tasso/sim.mjs", import.meta.url));
 await bundle({ entry: "test/simulator/main.ts", outfile });
 await import(pathToFileURL(outfile).href);

@@ -13,7 +13,7 @@ const bodyBytes = 1_000;
 const tag = "created";
 
 /** Of a batch, as docs/batch-format.md has it. What a new batch changes lies between `firstAttemptAt` and the content. */
-const at = { checksum: 4, checksummed: 8, firstAttemptAt: 14, id: 26, content: 42 } as const;
+const at = { checksum: 2, checksummed: 6, firstAttemptAt: 14, id: 26, content: 42 } as const;
 
 /** Sends in binary: each request a batch with an id of its own, made now, for the queue that its id chooses. */
 export function binarySends(messages: number, options: { queue?: number } = {}): RequestSource {

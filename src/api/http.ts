@@ -37,7 +37,7 @@ export interface HttpApiOptions {
   readonly operations: readonly Operation[];
   /** Throws where the caller may not do this. Without it everybody may do everything. */
   readonly authorize?: (right: Right, authorization: string | undefined) => void;
-  /** Told of what is answered with 500: bugs and damage, never callers' mistakes. */
+  /** Told of what is answered with 500 and of a store that cannot be reached: never of callers' mistakes. */
   readonly onError: (error: unknown, requestId: string) => void;
 }
 
@@ -193,7 +193,8 @@ function decoded(params: Record<string, string>): Record<string, string> {
   return params;
 }
 
-function toResponse({ status, json: value, bytes, facts = {} }: Answer): HttpResponse {
+function toResponse({ status, json: value, jsonText, bytes, facts = {} }: Answer): HttpResponse {
+  if (jsonText !== undefined) return ofJson(status, jsonText);
   if (bytes === undefined) return json(status, value);
   const headers: Record<string, string> = { "content-type": batchesType };
   for (const [fact, number] of Object.entries(facts)) {
@@ -211,13 +212,17 @@ function failed(
   const known = isBrokerError(error)
     ? error
     : new BrokerError("internal", "a bug; it was logged", {}, { cause: error });
-  if (known.status === 500) onError(error, requestId);
+  if (known.status === 500 || known.code === "unavailable") onError(error, requestId);
   return refusal(known, requestId);
 }
 
 function json(status: number, value: unknown): HttpResponse {
   if (value === undefined) return { status, headers: {}, body: undefined };
-  return { status, headers: { "content-type": "application/json" }, body: JSON.stringify(value) };
+  return ofJson(status, JSON.stringify(value));
+}
+
+function ofJson(status: number, body: string): HttpResponse {
+  return { status, headers: { "content-type": "application/json" }, body };
 }
 
 function badRequest(

@@ -69,26 +69,20 @@ async function decodeStored(
   }
 }
 
-/** Text where the bytes are text and text is not longer than base64, as JSON would escape it. */
+/** Text where the bytes are text, so that people can read it; base64 for everything else. */
 function encodedBody(bytes: Uint8Array): { body: string; bodyEncoding: "utf8" | "base64" } {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const base64 = () => ({ body: buffer.toString("base64"), bodyEncoding: "base64" as const });
-  let body: string;
   try {
-    body = decoder.decode(bytes);
+    const body = decoder.decode(bytes);
+    if (!binaryCharacters.test(body)) return { body, bodyEncoding: "utf8" };
   } catch {
-    return base64();
+    // No UTF-8.
   }
-  // Only control characters, quotes and backslashes grow in JSON; most bodies have few of them.
-  const escapes = body.match(escaped)?.length ?? 0;
-  const larger = bytes.length + 5 * escapes > Math.ceil(bytes.length / 3) * 4;
-  return larger && JSON.stringify(body).length > Math.ceil(bytes.length / 3) * 4 + 2
-    ? base64()
-    : { body, bodyEncoding: "utf8" };
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { body: buffer.toString("base64"), bodyEncoding: "base64" };
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON escapes
-const escaped = /["\\\u0000-\u001f]/g;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: text has none of these, and JSON makes six bytes of each
+const binaryCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f]/;
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function fromUtf8(text: string, field: string): Uint8Array {

@@ -20,6 +20,8 @@ export interface OperationContext {
 export interface Answer {
   readonly status: 200 | 201 | 204;
   readonly json?: unknown;
+  /** The same, encoded already. */
+  readonly jsonText?: string;
   readonly bytes?: Uint8Array;
   /** Facts about a binary answer, told in headers `x-tasso-{name}`. */
   readonly facts?: Readonly<Record<string, number>>;

@@ -14,7 +14,8 @@ export type Change<T> =
 
 /**
  * Changes one item by compare and set: `change` is given what is there and is asked again whenever somebody else was
- * faster. `known` spares the first read: a refusal brings the current item. Answers what `change` said, and the item's
+ * faster. A change whose outcome was unknown and that somebody changed again is made again, so it has to be one that may
+ * be made twice, such as a setting or a number that only rises. `known` spares the first read: a refusal brings the current item. Answers what `change` said, and the item's
  * version.
  */
 export async function compareAndSet<T>(

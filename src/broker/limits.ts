@@ -42,8 +42,6 @@ export const limits = {
   appendDeadlineMs: minute,
   /** For so long a retry finds the first attempt; older ones are refused. */
   retryWindowMs: 10 * minute,
-  /** A first attempt that saw the tail so soon after it was made cannot come after its own retry. */
-  promptAttemptMs: 500,
   /** No item vanishes from the log sooner than this after it was written. */
   rowLifeMsMin: 60 * minute,
   /** Age at which what a broker remembers of a topic or a segment is read again. */

@@ -32,13 +32,14 @@ async function run(settings: Settings): Promise<void> {
   });
   const sweep = () => broker.sweep(broker.ports);
 
+  const stopped = terminated();
   const server = await startServer({ ...settings, token, broker, operations, onError: logError });
   alarm.start();
   const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
   await sweep().catch(logError);
   process.stdout.write(`tasso listens on ${server.url}\n`);
 
-  await terminated();
+  await stopped;
   clearInterval(sweeping);
   await server.close();
   await alarm.close();

@@ -323,7 +323,7 @@ const raw = (...bytes: number[]) => [bytes.length, ...bytes];
 const cut = (batch: Uint8Array, length: number) => batch.subarray(0, length);
 const inside = (fields: object) => batchOf([{ body: text("x") }, { body: text("x"), ...fields }]);
 const gzipped = (bytes: Uint8Array) =>
-  sealed(withContent(plain, gzipSync(bytes)), (head) => head.writeUInt16BE(1, 2));
+  sealed(withContent(plain, gzipSync(bytes)), (head) => head.writeUInt16BE(1, 6));
 
 const binaries: readonly BadRequest[] = [
   binary("nothing", new Uint8Array(0), "batch"),
@@ -341,7 +341,7 @@ const binaries: readonly BadRequest[] = [
   ),
   binary(
     "an unknown flag",
-    sealed(plain, (bytes) => bytes.writeUInt16BE(2, 2)),
+    sealed(plain, (bytes) => bytes.writeUInt16BE(2, 6)),
     "batch.flags",
   ),
   binary(
@@ -383,18 +383,18 @@ const binaries: readonly BadRequest[] = [
   binary("two of them", Buffer.concat([plain, plain]), "batch"),
   binary(
     "gzip that is none",
-    sealed(plain, (bytes) => bytes.writeUInt16BE(1, 2)),
+    sealed(plain, (bytes) => bytes.writeUInt16BE(1, 6)),
     "batch.content",
   ),
   binary(
     "gzip that is not said to be",
-    sealed(compressed(plain), (bytes) => bytes.writeUInt16BE(0, 2)),
+    sealed(compressed(plain), (bytes) => bytes.writeUInt16BE(0, 6)),
     /^(batch\.content\.)?messages/,
   ),
   binary(
     "gzip that is cut",
     sealed(withContent(plain, cut(gzipSync(plain.subarray(42)), 20)), (bytes) =>
-      bytes.writeUInt16BE(1, 2),
+      bytes.writeUInt16BE(1, 6),
     ),
     "batch.content",
   ),

@@ -19,7 +19,6 @@ test("a reader who is late for a deleted topic is told that it is gone, not of d
     await sendMessages(io, broker, {
       topic: "passing",
       messages: [{ body: utf8("x") }, { body: utf8("y") }],
-      attempt: 0,
     });
   }
   await broker.deleteTopic(io, "passing", { force: true });

@@ -15,8 +15,7 @@ test("the end of a queue that was seen by a slow read is as old as the read", as
   const io = broker.ports;
   const { topic } = await broker.topics.ensure(io, "orders", { queues: 1 });
   const queue = { topicId: topic.id, queue: 0 };
-  const send = () =>
-    sendMessages(io, broker, { topic: "orders", messages: [{ body: utf8("x") }], attempt: 0 });
+  const send = () => sendMessages(io, broker, { topic: "orders", messages: [{ body: utf8("x") }] });
   for (let number = 0; number < 10; number++) await send();
   await broker.log.read(io, queue, 10, { messagesMax: 4, bytesMax: 100, waitMs: 0 });
 

@@ -148,7 +148,7 @@ ${commitLine}`,
     patches: [
       {
         file: "src/broker/log/tail-chain.ts",
-        find: "if (batch.firstAttemptAt === 0 || this.#unseenUpTo < lookBackTo(batch)) return true;",
+        find: "if (batch.firstAttemptAt === 0) return true;",
         replace: "if (batch.firstAttemptAt >= 0) return true;",
       },
     ],

@@ -127,7 +127,8 @@ class SimulatedStore implements Store {
       world.after(this.#latency(late ? 1 : rates.slow), () => {
         void this.#apply(writes, until).then((result) => {
           if (late) return;
-          if (this.#hit("crash after effect", rates.crash / 2, () => this.#hazards.crash())) return;
+          if (this.#hit("crash after effect", 1.5 * rates.crash, () => this.#hazards.crash()))
+            return;
           const lost = this.#befalls("lost reply", rates.lostReply);
           answer(this.#latency(lost ? 1 : rates.slow), lost ? { outcome: "unknown" } : result);
         });

@@ -1,13 +1,19 @@
 import { gzipSync } from "node:zlib";
 import { crc32c } from "../../src/broker/crc32c.ts";
-import { batchHeadBytes, encodeBatch } from "../../src/broker/log/batch.ts";
+import {
+  batchChecksumAt,
+  batchChecksummedFrom,
+  batchHeadBytes,
+  encodeBatch,
+} from "../../src/broker/log/batch.ts";
 import type { Message } from "../../src/broker/log/message.ts";
 
 /** A batch with some of its bytes changed and a checksum that fits all the same: wrong, but not by accident. */
 export function sealed(batch: Uint8Array, change: (bytes: Buffer) => void): Uint8Array {
   const bytes = Buffer.from(batch);
   change(bytes);
-  if (bytes.length >= batchHeadBytes) bytes.writeUInt32BE(crc32c(bytes, 8), 4);
+  if (bytes.length >= batchHeadBytes)
+    bytes.writeUInt32BE(crc32c(bytes, batchChecksummedFrom), batchChecksumAt);
   return bytes;
 }
 
@@ -21,7 +27,7 @@ export function withContent(batch: Uint8Array, content: Uint8Array): Uint8Array 
 /** The same batch with its content compressed. */
 export function compressed(batch: Uint8Array): Uint8Array {
   const content = gzipSync(batch.subarray(batchHeadBytes), { level: 9 });
-  return sealed(withContent(batch, content), (bytes) => bytes.writeUInt16BE(1, 2));
+  return sealed(withContent(batch, content), (bytes) => bytes.writeUInt16BE(1, 6));
 }
 
 /** A batch of plain messages; `id` is repeated to 16 bytes. */

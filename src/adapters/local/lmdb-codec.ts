@@ -1,3 +1,4 @@
+import { crc32c } from "../../broker/crc32c.ts";
 import { Damaged } from "../../broker/ports/failures.ts";
 import type { Item, Key } from "../../broker/ports/store.ts";
 
@@ -7,12 +8,15 @@ import type { Item, Key } from "../../broker/ports/store.ts";
  * Key: the partition's length (1 byte), the partition, the sort key. The length keeps a partition
  * apart from those that begin with its name.
  *
- * Value: format (1 byte), flags (1 byte), length of the version (1 byte), the version in ASCII,
- * the expiry in ms since the epoch (8 bytes, big-endian), the item's value.
+ * Value: format (1 byte), flags (1 byte), length of the version (1 byte), the CRC32C of the key
+ * (4 bytes), the version in ASCII, the expiry in ms since the epoch (8 bytes, big-endian), the item's
+ * value. LMDB has no checksums: this one shows an item that lies under a key that is not its own. Values
+ * bring their own.
  */
 const format = 1;
 const flagExpires = 1;
-const fixedHeaderBytes = 11;
+const headBytes = 7;
+const fixedHeaderBytes = headBytes + 8;
 
 export function encodeKey(partition: Uint8Array, sort?: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(1 + partition.length + (sort?.length ?? 0));
@@ -27,14 +31,18 @@ function decodeKey(bytes: Uint8Array): Key {
   return { partition: part(bytes, 1, partitionEnd), sort: part(bytes, partitionEnd) };
 }
 
-export function encodeItem({ version, expiresAt, value }: Omit<Item, "key">): Uint8Array {
+export function encodeItem(
+  key: Uint8Array,
+  { version, expiresAt, value }: Omit<Item, "key">,
+): Uint8Array {
   const bytes = new Uint8Array(fixedHeaderBytes + version.length + value.length);
   bytes[0] = format;
   bytes[1] = expiresAt === undefined ? 0 : flagExpires;
   bytes[2] = version.length;
-  for (let i = 0; i < version.length; i++) bytes[3 + i] = version.charCodeAt(i);
-  const view = new DataView(bytes.buffer, 3 + version.length);
-  view.setBigUint64(0, BigInt(expiresAt ?? 0));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(3, crc32c(key));
+  for (let i = 0; i < version.length; i++) bytes[headBytes + i] = version.charCodeAt(i);
+  view.setBigUint64(headBytes + version.length, BigInt(expiresAt ?? 0));
   bytes.set(value, fixedHeaderBytes + version.length);
   return bytes;
 }
@@ -45,14 +53,15 @@ export function decodeItem(key: Uint8Array, bytes: Uint8Array): Item {
   const valueStart = fixedHeaderBytes + versionChars;
   const wellFormed = flags <= flagExpires && versionChars > 0 && bytes.length >= valueStart;
   if (storedFormat !== format || !wellFormed) throw new Damaged("store item");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, valueStart);
+  if (view.getUint32(3) !== crc32c(key)) throw new Damaged("store key");
   const item = {
     key: decodeKey(key),
     value: part(bytes, valueStart),
-    version: String.fromCharCode(...part(bytes, 3, 3 + versionChars)),
+    version: String.fromCharCode(...part(bytes, headBytes, headBytes + versionChars)),
   };
   if ((flags & flagExpires) === 0) return item;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + 3 + versionChars);
-  return { ...item, expiresAt: Number(view.getBigUint64(0)) };
+  return { ...item, expiresAt: Number(view.getBigUint64(headBytes + versionChars)) };
 }
 
 /** A plain array, also of a Buffer: a Buffer's `slice` does not copy, which nobody expects here. */

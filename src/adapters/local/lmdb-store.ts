@@ -22,6 +22,8 @@ import {
 import { decodeItem, encodeItem, encodeKey } from "./lmdb-codec.ts";
 import { ensureFolder, syncFolder } from "./sync-folder.ts";
 
+const readersFreedEveryMs = 60_000;
+
 export interface LmdbStoreOptions {
   /** The data file; a lock file lies beside it. */
   readonly path: string;
@@ -61,6 +63,7 @@ export class LmdbStore implements Store {
   readonly #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  #readersFreedAt = 0;
   /** Why the file takes no commit any more. */
   #broken: Error | undefined;
 
@@ -167,6 +170,7 @@ export class LmdbStore implements Store {
   }
 
   async #writeGroup(): Promise<void> {
+    this.#freeReaders();
     let group: readonly Waiting[] = [];
     let outcomes: readonly (CommitResult | Error)[] = [];
     try {
@@ -186,6 +190,14 @@ export class LmdbStore implements Store {
       if (outcome instanceof Error) reject(outcome);
       else resolve(outcome);
     }
+  }
+
+  /** A process that was killed while it read would keep LMDB from using freed pages again, for ever. */
+  #freeReaders(): void {
+    const now = this.#clock.now();
+    if (Math.abs(now - this.#readersFreedAt) < readersFreedEveryMs) return;
+    this.#readersFreedAt = now;
+    this.#db.readerCheck();
   }
 
   #refuseWaiting(cause: unknown): void {
@@ -263,7 +275,7 @@ const closed = "the store is closed";
 
 function encodeWrite(write: Write): EncodedWrite {
   const key = encodeKey(write.key.partition, write.key.sort);
-  return write.kind === "put" ? { write, key, stored: encodeItem(write) } : { write, key };
+  return write.kind === "put" ? { write, key, stored: encodeItem(key, write) } : { write, key };
 }
 
 function unwritable(cause: unknown): Unavailable {

@@ -5,7 +5,7 @@ import { BrokerError } from "../../broker/errors.ts";
 import { type PlacedBatch, placedBatches } from "../../broker/log/batch-row.ts";
 import type { RowsRead } from "../../broker/log/log-reader.ts";
 import { Damaged } from "../../broker/ports/failures.ts";
-import { toJson } from "../message-json.ts";
+import { type Place, toJson } from "../message-json.ts";
 import { batchesType, defineOperation, type OperationContext } from "../operation.ts";
 import { messageOut, messageParams, pullQuery, queueParams } from "../schemas.ts";
 
@@ -30,22 +30,42 @@ export const pull = defineOperation({
   },
   errors: ["topic_not_found", "queue_not_found", "out_of_range", "corrupt"],
   async run(context, { params, query }) {
-    const { offset, max = defaults.max } = query;
+    const { offset } = query;
     const { minOffset, maxOffset, placed } = await read(context, params, query);
-    const messages: object[] = [];
-    for (const batch of placed) {
-      const decoded = await toJson(batch, params, {
-        fromOffset: offset,
-        compression: context.io.compression,
-      });
-      messages.push(...decoded.slice(0, max - messages.length));
-    }
-    return {
-      status: 200,
-      json: { messages, nextOffset: offset + messages.length, minOffset, maxOffset },
-    };
+    const messages = await messagesAsJson(context, placed, { ...query, place: params });
+    const ends = JSON.stringify({ nextOffset: offset + messages.length, minOffset, maxOffset });
+    return { status: 200, jsonText: `{"messages":[${messages.join()}],${ends.slice(1)}` };
   },
 });
+
+/**
+ * Each message as JSON, as many as are asked for. How long they become is known only here: text has to be escaped, and
+ * a compressed batch may become a thousand times as long.
+ */
+async function messagesAsJson(
+  { io }: OperationContext,
+  placed: readonly PlacedBatch[],
+  query: {
+    readonly place: Place;
+    readonly offset: number;
+    readonly max?: number | undefined;
+    readonly maxBytes?: number | undefined;
+  },
+): Promise<string[]> {
+  const { place, offset: fromOffset, max = defaults.max, maxBytes = defaults.maxBytes } = query;
+  const { compression } = io;
+  const messages: string[] = [];
+  let bytes = 0;
+  for (const batch of placed) {
+    for (const message of await toJson(batch, place, { fromOffset, compression })) {
+      const text = JSON.stringify(message);
+      bytes += text.length;
+      if (messages.length === max || (messages.length > 0 && bytes > maxBytes)) return messages;
+      messages.push(text);
+    }
+  }
+  return messages;
+}
 
 const batchHeadBytes = 20;
 

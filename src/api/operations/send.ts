@@ -58,7 +58,6 @@ export const send = defineOperation({
     const results = await sendMessages(io, broker, {
       topic: params.topic,
       messages: body.messages.map((message, index) => fromJson(message, `messages[${index}]`)),
-      attempt: body.attempt ?? 0,
       ...(body.batchId === undefined ? {} : { batchId: fromHex(body.batchId.replaceAll("-", "")) }),
       ...(body.firstAttemptAt === undefined ? {} : { firstAttemptAt: body.firstAttemptAt }),
     });
@@ -90,11 +89,10 @@ export const sendBatch = defineOperation({
   },
   errors: send.errors,
   async run({ broker, io }, { params, query, body }) {
-    const { queue, messageGroup, attempt = 0 } = query;
+    const { queue, messageGroup } = query;
     const sent = await sendBatchTo(io, broker, {
       topic: params.topic,
       bytes: body,
-      attempt,
       ...(queue === undefined ? {} : { queue }),
       ...(messageGroup === undefined ? {} : { messageGroup }),
     });

@@ -45,16 +45,29 @@ export const listTopics = defineOperation({
     limit: numberText(1, 1_000).optional(),
     cursor: name(limits.topicNameCharsMax).optional(),
   }),
-  answers: { 200: z.object({ topics: z.array(topicAnswer), nextCursor: z.string().optional() }) },
+  answers: {
+    200: z.object({
+      topics: z.array(topicAnswer),
+      damaged: z
+        .array(z.string())
+        .optional()
+        .meta({ description: "Topics whose records cannot be read." }),
+      nextCursor: z.string().optional(),
+    }),
+  },
   errors: [],
   async run({ broker, io }, { query }) {
-    const { topics, more } = await broker.topics.list(io, {
+    const { topics, damaged, next } = await broker.topics.list(io, {
       after: query.cursor,
       limit: query.limit ?? 100,
     });
     return {
       status: 200,
-      json: { topics: topics.map(told), nextCursor: more ? topics.at(-1)?.name : undefined },
+      json: {
+        topics: topics.map(told),
+        damaged: damaged.length > 0 ? damaged : undefined,
+        nextCursor: next,
+      },
     };
   },
 });

@@ -36,6 +36,9 @@ export interface Batch {
 
 export const batchHeadBytes = 42;
 export const batchIdBytes = 16;
+/** Where the checksum stands, and from where on it covers everything to the end of the batch. */
+export const batchChecksumAt = 2;
+export const batchChecksummedFrom = 6;
 
 const magic = 0x54; // "T"
 const formatVersion = 1;
@@ -43,8 +46,8 @@ const gzipFlag = 1;
 const at = {
   magic: 0,
   version: 1,
-  flags: 2,
-  checksum: 4,
+  checksum: batchChecksumAt,
+  flags: batchChecksummedFrom,
   contentBytes: 8,
   count: 12,
   firstAttemptAt: 14,
@@ -139,7 +142,7 @@ export function derivedMessageId(batchId: Uint8Array, queue: number, index: numb
 }
 
 function checksumOf(bytes: Uint8Array, start: number, end: number): number {
-  return crc32c(bytes, start + at.contentBytes, end);
+  return crc32c(bytes, start + batchChecksummedFrom, end);
 }
 
 function expectByte(bytes: Uint8Array, place: number, field: string, wanted: number): void {

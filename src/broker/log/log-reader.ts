@@ -103,8 +103,9 @@ export class LogReader {
     { partition, name, end }: { partition: Uint8Array; name: string; end: number },
   ): Promise<number> {
     const known = this.#tails.get(name);
-    if (known !== undefined && io.clock.now() - known.seenAt < tailAgeMsMax)
-      return Math.max(known.offset, end);
+    // There is more behind `end`, so an end that is not behind it is out of date.
+    if (known !== undefined && known.offset > end && io.clock.now() - known.seenAt < tailAgeMsMax)
+      return known.offset;
     const seenAt = io.clock.now();
     const last = await readLastRow(io, partition);
     const offset = last === undefined ? end : Math.max(last.base + last.count, end);

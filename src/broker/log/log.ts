@@ -31,9 +31,9 @@ export class Log {
     this.#pollMs = settings.pollMs;
   }
 
-  append(io: Ports, queue: QueueId, batch: Batch, attempt: number): Promise<Appended> {
+  append(io: Ports, queue: QueueId, batch: Batch): Promise<Appended> {
     assert(batch.bytes.length <= limits.batchBytesMax, "a batch that is appended fits a row");
-    return this.#appender(queue).append(io, batch, attempt);
+    return this.#appender(queue).append(io, batch);
   }
 
   /** Reads rows, waiting up to `waitMs` for the first. An append in this process wakes it at once, one elsewhere within `pollMs`. */

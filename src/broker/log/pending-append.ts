@@ -16,16 +16,14 @@ interface Caller {
 /** A batch that waits for its place, with everybody who waits for it. */
 export class PendingAppend {
   readonly batch: Batch;
-  readonly attempt: number;
   /** From then on its sender is told that the queue is contended rather than kept waiting. */
   readonly giveUpAt: number;
   /** The chain in which it is known not to have landed. */
   coveredIn: TailChain | undefined;
   readonly #callers: Caller[];
 
-  constructor(batch: Batch, attempt: number, giveUpAt: number, caller: Caller) {
+  constructor(batch: Batch, giveUpAt: number, caller: Caller) {
     this.batch = batch;
-    this.attempt = attempt;
     this.giveUpAt = giveUpAt;
     this.#callers = [caller];
   }

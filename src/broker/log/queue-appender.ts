@@ -4,6 +4,7 @@ import { jitter, newVersion } from "../chance.ts";
 import { commitUntilDecided, outcomeUnknown } from "../decided-commit.ts";
 import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId } from "../schema.ts";
@@ -58,10 +59,10 @@ export class QueueAppender {
   }
 
   /** Resolves when the batch is durable, with its place. A batch whose id landed before gets the place that it has. */
-  append(io: Ports, batch: Batch, attempt: number): Promise<Appended> {
+  append(io: Ports, batch: Batch): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const giveUpAt = io.clock.now() + patienceMs;
-      this.#waiting.push(new PendingAppend(batch, attempt, giveUpAt, { resolve, reject }));
+      this.#waiting.push(new PendingAppend(batch, giveUpAt, { resolve, reject }));
       if (!this.#working) void this.#work(io);
     });
   }
@@ -112,17 +113,35 @@ export class QueueAppender {
 
   /** Reads back until every batch that waits is either found or surely has not landed (rules 1 and 2 of the log). */
   async #lookBack(io: Ports, chain: TailChain): Promise<void> {
-    const wanted = new Map<string, PendingAppend>();
+    const wanted = new Map<string, PendingAppend[]>();
     let backTo = Number.POSITIVE_INFINITY;
     for (const pending of this.#waiting) {
       if (pending.coveredIn === chain || chain.landingOf(pending.batch) !== undefined) continue;
-      if (chain.covers(pending.batch, pending.attempt)) pending.coveredIn = chain;
+      if (chain.covers(pending.batch)) pending.coveredIn = chain;
       else {
-        wanted.set(hex(pending.batch.id), pending);
+        const id = hex(pending.batch.id);
+        wanted.set(id, [...(wanted.get(id) ?? []), pending]);
         backTo = Math.min(backTo, lookBackTo(pending.batch));
       }
     }
     if (wanted.size === 0) return;
+    try {
+      await this.#search(io, chain, { wanted, backTo });
+      for (const pending of [...wanted.values()].flat()) pending.coveredIn = chain;
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      // It may lie in what cannot be read. Those who ask for nothing in there go on.
+      const lost = new Set([...wanted.values()].flat());
+      this.#waiting = this.#waiting.filter((pending) => !lost.has(pending));
+      for (const pending of lost) pending.fail(outcomeUnknown());
+    }
+  }
+
+  async #search(
+    io: Ports,
+    chain: TailChain,
+    { wanted, backTo }: { wanted: ReadonlyMap<string, unknown>; backTo: number },
+  ): Promise<void> {
     assert(this.#segment !== undefined, "a tail was read");
     let expectedEnd = chain.offset;
     for await (const row of rowsBelow(io, this.#segment.partition, chain.offset)) {
@@ -134,16 +153,16 @@ export class QueueAppender {
       }
       expectedEnd = row.base;
     }
-    for (const pending of wanted.values()) pending.coveredIn = chain;
   }
 
   /** Answers those that have landed already and takes as many of the others as fit one commit, in their order. */
   #takeGroup(io: Ports, chain: TailChain): PendingAppend[] {
-    const group = new Map<string, PendingAppend>();
+    const group = new Map<unknown, PendingAppend>();
     const later: PendingAppend[] = [];
     let bytes = 0;
     for (const pending of this.#waiting) {
-      const id = hex(pending.batch.id);
+      // Without a first attempt nobody asked for it to land once, whatever id it carries.
+      const id = pending.batch.firstAttemptAt > 0 ? hex(pending.batch.id) : pending;
       const landing = chain.landingOf(pending.batch);
       const twin = group.get(id);
       bytes += pending.batch.bytes.length;

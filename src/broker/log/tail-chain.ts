@@ -57,12 +57,12 @@ export class TailChain {
   }
 
   /**
-   * Whether a batch that is not found here has not landed at all. A first attempt that was made just before this chain
-   * began cannot have been overtaken by its own retry, which is sent a second later.
+   * Whether a batch that is not found here has not landed at all: nothing that is unknown to this chain was stored, or
+   * landed, after its first attempt.
    */
-  covers(batch: Batch, attempt: number): boolean {
-    if (batch.firstAttemptAt === 0 || this.#unseenUpTo < lookBackTo(batch)) return true;
-    return attempt === 1 && this.#seenSince <= batch.firstAttemptAt + limits.promptAttemptMs;
+  covers(batch: Batch): boolean {
+    if (batch.firstAttemptAt === 0) return true;
+    return Math.min(this.#unseenUpTo, this.#seenSince) < lookBackTo(batch);
   }
 
   /** Notes a batch that was found below the chain by looking back. */

@@ -18,7 +18,6 @@ export interface SendBatchRequest {
   readonly bytes: Uint8Array;
   readonly queue?: number;
   readonly messageGroup?: string;
-  readonly attempt: number;
 }
 
 export interface SentBatch {
@@ -33,7 +32,7 @@ export interface SentBatch {
 export async function sendBatch(
   io: Ports,
   { topics, log }: { readonly topics: Topics; readonly log: Log },
-  { topic: name, bytes, attempt, ...target }: SendBatchRequest,
+  { topic: name, bytes, ...target }: SendBatchRequest,
 ): Promise<SentBatch> {
   const { batch, messages } = await parse(bytes, io.compression);
   if (batch.firstAttemptAt > 0) expectWithinRetryWindow(batch.firstAttemptAt, io.clock.now());
@@ -43,7 +42,7 @@ export async function sendBatch(
     expectAccepted(topic, message, `messages[${index}]`);
   });
   const queue = chosenQueue(topic, { batch, messages, ...target });
-  const { base, storedAt } = await log.append(io, { topicId: topic.id, queue }, batch, attempt);
+  const { base, storedAt } = await log.append(io, { topicId: topic.id, queue }, batch);
   return { queue, offset: base, count: batch.count, storedAt };
 }
 

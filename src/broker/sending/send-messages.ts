@@ -28,8 +28,6 @@ export interface SendRequest {
   /** Both or neither: with them the batch lands once, however often it is sent. `firstAttemptAt` is broker time, ms. */
   readonly batchId?: Uint8Array;
   readonly firstAttemptAt?: number;
-  /** 1 for the first attempt, 2 for the first retry; 0 where it is not known. */
-  readonly attempt: number;
 }
 
 export type SendResult =
@@ -50,7 +48,7 @@ export async function sendMessages(
   { topics, log }: { readonly topics: Topics; readonly log: Log },
   request: SendRequest,
 ): Promise<SendResult[]> {
-  const { messages, attempt } = request;
+  const { messages } = request;
   expectMessageCount(messages.length, "messages");
   const now = io.clock.now();
   const firstAttemptAt = request.firstAttemptAt ?? 0;
@@ -77,7 +75,7 @@ export async function sendMessages(
   await Promise.all(
     batches.map(async ({ queue, members, batch }) => {
       try {
-        const { base } = await log.append(io, { topicId: topic.id, queue }, batch, attempt);
+        const { base } = await log.append(io, { topicId: topic.id, queue }, batch);
         members.forEach(({ message, index }, place) => {
           const messageId = message.messageId ?? derivedMessageId(id, queue, place);
           results[index] = { messageId, queue, offset: base + place };

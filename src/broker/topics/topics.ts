@@ -6,6 +6,7 @@ import { commitUntilDecided } from "../decided-commit.ts";
 import { BrokerError, invalid } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { encodeSegment } from "../log/segment.ts";
+import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { decodeRecord, encodeRecord } from "../record.ts";
@@ -20,6 +21,7 @@ import {
 import { deletionOf, encodeTopicDeletion } from "./topic-deletion.ts";
 
 const attemptsMax = 20;
+const decoder = new TextDecoder();
 
 /** The topics of a cell. What is remembered of one is used for `topicAgeMsMax`; a change made here is seen here at once. */
 export class Topics {
@@ -105,15 +107,34 @@ export class Topics {
     return topic;
   }
 
-  /** The topics whose names come behind `after`, in the order of their names' bytes. */
+  /**
+   * The topics whose names come behind `after`, in the order of their names' bytes, and the names of those whose records
+   * are damaged. `next`: where the next page begins.
+   */
   async list(
     io: Ports,
     { after, limit }: { readonly after: string | undefined; readonly limit: number },
-  ): Promise<{ readonly topics: Topic[]; readonly more: boolean }> {
+  ): Promise<{
+    readonly topics: Topic[];
+    readonly damaged: string[];
+    readonly next: string | undefined;
+  }> {
     // The lowest name above another is that one with a zero byte behind it.
     const from = after === undefined ? {} : { from: utf8(`${after}\0`) };
     const page = await io.store.scan({ partition: partitions.topics, limit, ...from });
-    return { topics: page.items.map((item) => decodeTopic(item.value)), more: page.more };
+    const topics: Topic[] = [];
+    const damaged: string[] = [];
+    for (const { key, value } of page.items) {
+      try {
+        topics.push(decodeTopic(value));
+      } catch (error) {
+        if (!(error instanceof Damaged)) throw error;
+        damaged.push(decoder.decode(key.sort));
+      }
+    }
+    const last = page.items.at(-1);
+    const next = page.more && last !== undefined ? decoder.decode(last.key.sort) : undefined;
+    return { topics, damaged, next };
   }
 
   /** Takes the topic away at once and leaves a note by which the sweep removes all that belongs to it. */

@@ -74,7 +74,7 @@ describe("the lag of a group", () => {
     const { io, broker, topic } = await world();
     for (const queue of [0, 0, 0, 1, 1]) {
       const batch = readBatch(batchOf([{ body: Uint8Array.of(1) }], { id: io.random.bytes(16) }));
-      await broker.log.append(io, { topicId: topic.id, queue }, batch, 0);
+      await broker.log.append(io, { topicId: topic.id, queue }, batch);
     }
     await commit(broker, io, topic, { 0: 1, 2: 6 });
     expect(await broker.groupOffsets.lag(io, broker.log, "billing", topic)).toEqual([

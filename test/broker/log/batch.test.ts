@@ -16,7 +16,6 @@ import { anyBatch, anyEncodedBatch, comparable } from "../../support/arbitraries
 import { compressed, sealed } from "../../support/batches.ts";
 
 const compression = new NodeCompression();
-const flagsPlace = 3;
 
 describe("a batch", () => {
   it("gives back the messages that were put in, plain and compressed", async () => {
@@ -53,7 +52,7 @@ describe("a batch", () => {
     );
   });
 
-  it("is refused when any single byte is another", async () => {
+  it("is refused when any single byte is another", () => {
     const sample = fc.sample(anyEncodedBatch, { numRuns: 12, seed: 7 });
     const taken: string[] = [];
     for (const bytes of [...sample, ...sample.map(compressed)]) {
@@ -61,9 +60,7 @@ describe("a batch", () => {
         for (const change of [0x01, 0x80, 0xff]) {
           const flipped = Uint8Array.from(bytes);
           flipped[place] = (bytes[place] ?? 0) ^ change;
-          // The checksum begins behind the flags; a batch that lies about gzip is found when it is decoded.
-          const lies = place === flagsPlace && change === 0x01;
-          if (!(await isRefused(flipped, lies))) taken.push(`byte ${place} ^ ${change}`);
+          if (!refusesToRead(flipped)) taken.push(`byte ${place} ^ ${change}`);
         }
       }
     }
@@ -110,7 +107,7 @@ describe("a batch", () => {
     const bomb = gzipSync(Buffer.alloc(limits.contentBytesMax + 1));
     for (const content of [Buffer.from("no gzip"), bomb, bomb.subarray(0, 100)]) {
       const wrong = sealed(Buffer.concat([head, content]), (changed) => {
-        changed.writeUInt16BE(1, 2);
+        changed.writeUInt16BE(1, 6);
         changed.writeUInt32BE(content.length, 8);
       });
       await expect(decodeBatch(readBatch(wrong), compression)).rejects.toThrow("batch.content");
@@ -187,14 +184,6 @@ describe("the id of a message that brought none", () => {
     expect(derivedMessageId(id, 3, 258)).toBe("000102030405060708090a0b0c0d0e0f00030102");
   });
 });
-
-async function isRefused(bytes: Uint8Array, decode: boolean): Promise<boolean> {
-  if (!decode) return refusesToRead(bytes);
-  return decodeBatch(readBatch(bytes), compression).then(
-    () => false,
-    (error: unknown) => error instanceof BatchFormatError,
-  );
-}
 
 function refusesToRead(bytes: Uint8Array): boolean {
   try {

@@ -108,7 +108,7 @@ describe("waiting at the tail", () => {
     const log = new Log(io.clock, { ...settings, pollMs: 20_000 });
     const waiting = log.read(io, queue, end, patient);
     const before = io.clock.now();
-    await log.append(io, queue, readBatch(batchOf([{ body: Uint8Array.of(1) }])), 0);
+    await log.append(io, queue, readBatch(batchOf([{ body: Uint8Array.of(1) }])));
     expect(await waiting).toMatchObject({ rows: [{ base: end }], maxOffset: end + 1 });
     expect(io.clock.now()).toBe(before);
   });
@@ -118,7 +118,7 @@ describe("waiting at the tail", () => {
     const waiting = new Log(io.clock, settings).read(io, queue, end, patient);
     const before = io.clock.now();
     const other = new Log(io.clock, settings);
-    await other.append(io, queue, readBatch(batchOf([{ body: Uint8Array.of(1) }])), 0);
+    await other.append(io, queue, readBatch(batchOf([{ body: Uint8Array.of(1) }])));
     expect(await waiting).toMatchObject({ rows: [{ base: end }] });
     expect(io.clock.now() - before).toBeLessThanOrEqual(settings.pollMs);
   });
@@ -156,7 +156,7 @@ async function filledQueue(seed = 11) {
       end += count;
       return readBatch(bytes);
     });
-    await Promise.all(batches.map((batch) => log.append(io, queue, batch, 1)));
+    await Promise.all(batches.map((batch) => log.append(io, queue, batch)));
   }
   return { io, queue, end };
 }

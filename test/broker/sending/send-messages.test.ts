@@ -15,11 +15,11 @@ describe("what a send costs", () => {
     const { io, broker } = await world();
     const message = { body: new Uint8Array(900), queue: 0 };
     const cold = new Usage();
-    await sendMessages(metered(io, cold), broker, { topic, messages: [message], attempt: 1 });
+    await sendMessages(metered(io, cold), broker, { topic, messages: [message] });
     expect(cold).toMatchObject({ writeUnits: 1, readUnits: 2, storeRequests: 3, blobPuts: 0 });
     for (let index = 0; index < 3; index++) {
       const usage = new Usage();
-      const request = { topic, messages: [message], attempt: 1 };
+      const request = { topic, messages: [message] };
       await sendMessages(metered(io, usage), broker, request);
       expect(usage).toEqual({
         writeUnits: 1,
@@ -35,7 +35,7 @@ describe("what a send costs", () => {
     const { io, broker } = await world();
     const usage = new Usage();
     for (const counted of [new Usage(), usage]) {
-      const request = { batchId: io.random.bytes(16), firstAttemptAt: io.clock.now(), attempt: 1 };
+      const request = { batchId: io.random.bytes(16), firstAttemptAt: io.clock.now() };
       const messages = [{ body: new Uint8Array(900), queue: 0 }];
       await sendMessages(metered(io, counted), broker, { topic, messages, ...request });
     }
@@ -49,7 +49,7 @@ describe("the time of the first attempt", () => {
     const now = io.clock.now();
     const at = (firstAttemptAt: number) => ({ batchId: io.random.bytes(16), firstAttemptAt });
     const send = (extra: Partial<SendRequest>) =>
-      sendMessages(io, broker, { topic, messages: [{ body }], attempt: 0, ...extra });
+      sendMessages(io, broker, { topic, messages: [{ body }], ...extra });
     await send(at(now - limits.retryWindowMs));
     await send(at(now + 2 * limits.clockErrorMsMax));
     expect(await refusalOf(send(at(now - limits.retryWindowMs - 1)))).toMatchObject({
@@ -77,7 +77,7 @@ describe("messages of one request", () => {
       { body, queue: 3, messageId: "mine" },
       { body, messageGroup: "a" },
     ];
-    const results = await sendMessages(io, broker, { topic, messages, attempt: 0 });
+    const results = await sendMessages(io, broker, { topic, messages });
     expect(results).toMatchObject([
       { queue: 1, offset: 0 },
       { queue: 2, offset: 0 },
@@ -102,13 +102,13 @@ describe("messages of one request", () => {
       { body, queue: 0 },
       { body, queue: 2 },
     ];
-    const fine = await sendMessages({ ...io, store }, broker, { topic, messages, attempt: 0 });
+    const fine = await sendMessages({ ...io, store }, broker, { topic, messages });
     expect(fine).toMatchObject([{ offset: 0 }, { offset: 0 }]);
     const wrong = [
       { body, queue: 0 },
       { body, queue: 1 },
     ];
-    const sending = sendMessages({ ...io, store }, broker, { topic, messages: wrong, attempt: 0 });
+    const sending = sendMessages({ ...io, store }, broker, { topic, messages: wrong });
     await expect(sending).rejects.toThrow("on fire");
   });
 
@@ -120,10 +120,10 @@ describe("messages of one request", () => {
       batchId: io.random.bytes(16),
       firstAttemptAt: io.clock.now(),
     };
-    const first = await sendMessages(io, broker, { ...request, attempt: 1 });
+    const first = await sendMessages(io, broker, { ...request });
     io.clock.pass(5_000);
     for (const again of [broker, new Broker(io)]) {
-      expect(await sendMessages(io, again, { ...request, attempt: 2 })).toEqual(first);
+      expect(await sendMessages(io, again, { ...request })).toEqual(first);
     }
   });
 });

@@ -11,7 +11,7 @@ export function admin(auditor: Auditor, scenario: Scenario) {
       const topic = dice.pick(scenario.topics);
       await dice.pick(
         topic.volatile
-          ? [ensure, ensure, look, change, lag, list, sweep, remove]
+          ? [ensure, ensure, ensure, look, change, lag, list, sweep, remove, remove, remove]
           : [ensure, look, change, lag, list, sweep],
       )(client, topic, auditor);
       await client.pause(dice.between(0, scenario.thinkMs));

@@ -31,7 +31,7 @@ export function clumsy(auditor: Auditor, scenario: Scenario) {
           { batchId: dice.bytes(16), firstAttemptAt: now - 3_600_000 },
         ]);
         await client.call("wrong send", (broker, io) =>
-          sendMessages(io, broker, { topic, messages: [wrong], attempt: 1, ...once }),
+          sendMessages(io, broker, { topic, messages: [wrong], ...once }),
         );
       } else {
         const bytes = encodeBatch({
@@ -45,7 +45,7 @@ export function clumsy(auditor: Auditor, scenario: Scenario) {
         bytes[place] = (bytes[place] ?? 0) ^ (1 << dice.between(0, 7));
         const cut = dice.chance(0.3) ? bytes.subarray(0, dice.between(0, bytes.length - 1)) : bytes;
         await client.call("wrong batch", (broker, io) =>
-          sendBatch(io, broker, { topic, bytes: cut, attempt: 1 }),
+          sendBatch(io, broker, { topic, bytes: cut }),
         );
       }
       await client.pause(dice.between(0, 20 * scenario.thinkMs));

@@ -2,7 +2,12 @@ import { gzipSync } from "node:zlib";
 import { utf8, writeU16, writeU32 } from "../../../src/broker/bytes.ts";
 import { crc32c } from "../../../src/broker/crc32c.ts";
 import { isBrokerError } from "../../../src/broker/errors.ts";
-import { batchHeadBytes, encodeBatch } from "../../../src/broker/log/batch.ts";
+import {
+  batchChecksumAt,
+  batchChecksummedFrom,
+  batchHeadBytes,
+  encodeBatch,
+} from "../../../src/broker/log/batch.ts";
 import type { Message } from "../../../src/broker/log/message.ts";
 import { sendBatch } from "../../../src/broker/sending/send-batch.ts";
 import { type SendResult, sendMessages } from "../../../src/broker/sending/send-messages.ts";
@@ -74,7 +79,7 @@ async function sendOne(
         `${client.name} attempt ${attempt}: ${outgoing.map(({ message }) => message.uid).join(" ")}`,
     );
     const reply = await client.call(binary ? "sendBatch" : "send", (broker, io) =>
-      send(broker, io, attempt),
+      send(broker, io),
     );
     client.world.note(
       () =>
@@ -111,7 +116,6 @@ function draft(
 type Send = (
   broker: Parameters<typeof sendMessages>[1],
   io: Parameters<typeof sendMessages>[0],
-  attempt: number,
 ) => Promise<Result[]>;
 
 function jsonSend(
@@ -127,8 +131,8 @@ function jsonSend(
     ...(group === undefined ? {} : { messageGroup: group }),
     ...(queue === undefined ? {} : { queue }),
   }));
-  return async (broker, io, attempt) => {
-    const results = await sendMessages(io, broker, { topic, messages, attempt, ...once });
+  return async (broker, io) => {
+    const results = await sendMessages(io, broker, { topic, messages, ...once });
     return results.map(resultOf);
   };
 }
@@ -153,8 +157,8 @@ function binarySend(
   );
   const plain = encodeBatch({ id, firstAttemptAt, bornAt, messages });
   const bytes = compressed ? gzipped(plain) : plain;
-  return async (broker, io, attempt) => {
-    const { queue, offset } = await sendBatch(io, broker, { topic, bytes, attempt });
+  return async (broker, io) => {
+    const { queue, offset } = await sendBatch(io, broker, { topic, bytes });
     return outgoing.map((_, index) => ({ queue, offset: offset + index }));
   };
 }
@@ -164,9 +168,9 @@ function gzipped(plain: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(batchHeadBytes + content.length);
   bytes.set(plain.subarray(0, batchHeadBytes));
   bytes.set(content, batchHeadBytes);
-  writeU16(bytes, 2, 1);
+  writeU16(bytes, 6, 1);
   writeU32(bytes, 8, content.length);
-  writeU32(bytes, 4, crc32c(bytes, 8));
+  writeU32(bytes, batchChecksumAt, crc32c(bytes, batchChecksummedFrom));
   return bytes;
 }
 
