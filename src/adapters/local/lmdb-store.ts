@@ -108,9 +108,9 @@ export class LmdbStore implements Store {
 
   async scan(range: ScanRange): Promise<ScanPage> {
     assertScanWithinLimits(range);
-    const { partition, from, to = sortEnd, reverse = false, limit } = range;
+    const { partition, from, to, reverse = false, limit } = range;
     const low = encodeKey(partition, from);
-    const high = encodeKey(partition, to);
+    const high = to === undefined ? boundAbove(partition) : encodeKey(partition, to);
     const [start, end] = reverse ? [high, low] : [low, high];
     const bounds = { start, end, inclusiveEnd: true, reverse };
     return this.#read(() => this.#page(bounds, limit, range.bytesMax));
@@ -272,6 +272,21 @@ interface Bounds {
 }
 
 const closed = "the store is closed";
+
+/**
+ * Above every key of the partition and below those behind it, and itself no key of either. As short as can be: lmdb
+ * copies the bound of each scan into a small buffer and, where that is full, throws in order to take another.
+ */
+function boundAbove(partition: Uint8Array): Uint8Array {
+  const bound = encodeKey(partition);
+  for (let last = bound.length - 1; last >= 0; last--) {
+    const byte = bound[last] ?? 0;
+    if (byte === 0xff) continue;
+    bound[last] = byte + 1;
+    return bound.subarray(0, last + 1);
+  }
+  return encodeKey(partition, sortEnd);
+}
 
 function encodeWrite(write: Write): EncodedWrite {
   const key = encodeKey(write.key.partition, write.key.sort);
