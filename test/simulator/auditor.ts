@@ -3,6 +3,8 @@ export interface SendAttempt {
   readonly startedAt: number;
   endedAt?: number;
   outcome: "acknowledged" | "refused" | "unknown";
+  /** The network sent it twice: the other copy may arrive after this one has ended. */
+  repeated?: boolean;
   queue?: number;
   offset?: number;
 }

@@ -26,7 +26,11 @@ export class Client {
     return this.world.calm;
   }
 
-  async call<T>(operation: string, request: Request<T>): Promise<Reply<T>> {
+  async call<T>(
+    operation: string,
+    request: Request<T>,
+    options?: { readonly repeatable?: boolean },
+  ): Promise<Reply<T>> {
     const { dice, rates, calm } = this.world;
     const process = this.#process;
     if (!calm && dice.chance(rates.crash)) this.#crash(process);
@@ -34,7 +38,7 @@ export class Client {
       this.world.fault("client stall");
       process.stalledUntil = this.world.now + dice.between(1_000, 150_000);
     }
-    return this.#cluster.call(process, operation, request);
+    return this.#cluster.call(process, operation, request, options);
   }
 
   pause(ms: number): Promise<void> {

@@ -10,10 +10,14 @@ import { type SimulatedCell, simulatedPorts } from "./simulated-ports.ts";
 import type { Process, World } from "./world.ts";
 
 /** What a client knows of a request afterwards. */
-export type Reply<T> =
+export type Reply<T> = (
   | { readonly outcome: "ok"; readonly value: T }
   | { readonly outcome: "refused"; readonly error: BrokerError }
-  | { readonly outcome: "unknown" };
+  | { readonly outcome: "unknown" }
+) & {
+  /** The network sent the request a second time: another answer than this one may be true as well. */
+  readonly repeated?: boolean;
+};
 
 export type Request<T> = (broker: Broker, io: Ports) => Promise<T>;
 
@@ -37,7 +41,12 @@ export class Cluster {
   }
 
   /** Sends a request to a broker of the dice's choice, on behalf of a client process. */
-  call<T>(client: Process, operation: string, request: Request<T>): Promise<Reply<T>> {
+  call<T>(
+    client: Process,
+    operation: string,
+    request: Request<T>,
+    { repeatable = false } = {},
+  ): Promise<Reply<T>> {
     const { world } = this.cell;
     const { dice, rates } = world;
     const chosen = dice.pick(this.#brokers);
@@ -54,17 +63,27 @@ export class Cluster {
         });
       answer(clientTimeoutMs, { outcome: "unknown" });
       if (this.#befalls("request lost", rates.lostCall / 2)) return;
+      // A proxy that got no answer tries another broker by itself, and passes on what it hears first.
+      const twice = repeatable && this.#befalls("request twice", rates.lateCall);
+      if (twice) {
+        const other = dice.pick(this.#brokers);
+        world.after(dice.between(1, dice.pick([20, 2_000, 60_000])), () =>
+          other.serve(operation, request, this.bugs, () => {}),
+        );
+      }
       const late = this.#befalls("request late", rates.lateCall) ? dice.between(500, 90_000) : 0;
       world.after(late + dice.between(1, 10), () => {
         if (chosen.broker === undefined) {
           answer(1, {
             outcome: "refused",
             error: new BrokerError("unavailable", "nobody listens"),
+            repeated: twice,
           });
           return;
         }
         chosen.serve(operation, request, this.bugs, (reply) => {
-          if (!this.#befalls("reply lost", rates.lostCall / 2)) answer(dice.between(1, 10), reply);
+          if (!this.#befalls("reply lost", rates.lostCall / 2))
+            answer(dice.between(1, 10), { ...reply, repeated: twice });
         });
       });
     });

@@ -8,6 +8,10 @@ const steps = 2_000;
 const regressions = [
   { seed: 4, story: "the end of a queue that was told aged from the end of its read" },
   { seed: 430, story: "a late reader met a deleted topic's rows half removed" },
+  {
+    seed: 312,
+    story: "a topic whose change took minutes was remembered as if it had just been read",
+  },
 ];
 
 describe("the simulator", () => {

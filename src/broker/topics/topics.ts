@@ -64,7 +64,7 @@ export class Topics {
       ];
       const result = await commitUntilDecided(io, writes, createdAt + limits.appendDeadlineMs);
       if (result.outcome === "applied") {
-        this.#remember(io, topic);
+        this.#remember(topic, createdAt);
         return { topic, created: true };
       }
       await io.clock.sleep(jitter(io.random, Math.min(200, 2 ** attempt)));
@@ -76,6 +76,7 @@ export class Topics {
 
   /** Changes settings. Queues are only added: order within a message group and committed offsets rest on the others. */
   async change(io: Ports, name: string, changes: Partial<TopicSettings>): Promise<Topic> {
+    const readAt = io.clock.now();
     const { result } = await compareAndSet(io, keys.topic(name), (current) => {
       const before = topicOf(current, name);
       if (changes.type !== undefined && changes.type !== before.type) {
@@ -91,7 +92,7 @@ export class Topics {
         result: after,
       };
     });
-    this.#remember(io, result);
+    this.#remember(result, readAt);
     return result;
   }
 
@@ -103,7 +104,7 @@ export class Topics {
     const [item] = await io.store.get([keys.topic(name)]);
     if (item === undefined) this.#known.delete(name);
     const topic = topicOf(item, name);
-    this.#known.set(name, { topic, readAt });
+    this.#remember(topic, readAt);
     return topic;
   }
 
@@ -169,8 +170,11 @@ export class Topics {
     });
   }
 
-  #remember(io: Ports, topic: Topic): void {
-    this.#known.set(topic.name, { topic, readAt: io.clock.now() });
+  /** What was read is as old as the read, however long the answer took, and does not replace what was read later. */
+  #remember(topic: Topic, readAt: number): void {
+    const known = this.#known.get(topic.name);
+    if (known === undefined || known.readAt <= readAt)
+      this.#known.set(topic.name, { topic, readAt });
   }
 }
 

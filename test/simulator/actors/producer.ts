@@ -78,17 +78,17 @@ async function sendOne(
       () =>
         `${client.name} attempt ${attempt}: ${outgoing.map(({ message }) => message.uid).join(" ")}`,
     );
-    const reply = await client.call(binary ? "sendBatch" : "send", (broker, io) =>
-      send(broker, io),
-    );
+    const reply = await client.call(binary ? "sendBatch" : "send", send, {
+      repeatable: id !== undefined,
+    });
     client.world.note(
       () =>
         `${client.name} told: ${outgoing.map(({ message }, i) => `${message.uid} ${JSON.stringify(resultsOf(reply, outgoing.length)[i])}`).join(" ")}`,
     );
     const decided = record(attempts, resultsOf(reply, outgoing.length), client.world.now);
+    for (const made of attempts) made.repeated = reply.repeated === true;
     if (decided || client.done) return;
-    // A retry comes a second after the attempt before at the earliest (design, "Exactly-once append").
-    await client.pause(Math.max(0, startedAt + 1_000 - client.world.now) + dice.between(0, 5_000));
+    await client.pause(dice.between(0, dice.pick([20, 5_000])));
   }
 }
 
@@ -174,9 +174,11 @@ function gzipped(plain: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function resultsOf(reply: Reply<Result[]>, count: number): Result[] {
-  if (reply.outcome === "ok") return reply.value;
-  return new Array<Result>(count).fill(reply.outcome);
+function resultsOf({ repeated = false, ...reply }: Reply<Result[]>, count: number): Result[] {
+  const results =
+    reply.outcome === "ok" ? reply.value : new Array<Result>(count).fill(reply.outcome);
+  // Of a request that went twice, the other one may have done what this one was refused.
+  return repeated ? results.map((result) => (result === "refused" ? "unknown" : result)) : results;
 }
 
 /** Whether nothing is left to try: every message has its place. A refusal is tried again like an unknown outcome. */

@@ -16,7 +16,8 @@ export const deletedStaysDeleted: Invariant = {
             attempts.some(
               (attempt) =>
                 (attempt.endedAt ?? Number.POSITIVE_INFINITY) >= startedAt ||
-                attempt.outcome === "unknown",
+                attempt.outcome === "unknown" ||
+                attempt.repeated,
             )
           )
             continue;
