@@ -35,11 +35,12 @@ export function encodeItem(
   key: Uint8Array,
   { version, expiresAt, value }: Omit<Item, "key">,
 ): Uint8Array {
-  const bytes = new Uint8Array(fixedHeaderBytes + version.length + value.length);
+  // Every byte is written below, so nothing has to be blanked first.
+  const bytes = Buffer.allocUnsafe(fixedHeaderBytes + version.length + value.length);
   bytes[0] = format;
   bytes[1] = expiresAt === undefined ? 0 : flagExpires;
   bytes[2] = version.length;
-  const view = new DataView(bytes.buffer);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   view.setUint32(3, crc32c(key));
   for (let i = 0; i < version.length; i++) bytes[headBytes + i] = version.charCodeAt(i);
   view.setBigUint64(headBytes + version.length, BigInt(expiresAt ?? 0));

@@ -150,6 +150,8 @@ async function read(
   const placed: PlacedBatch[] = [];
   let bytes = 0;
   for (const row of rows) {
+    // To verify a row that is not wanted costs as much as to send it.
+    if (placed.length > 0 && row.base >= offset + max) break;
     let batches: PlacedBatch[];
     try {
       batches = placedBatches(row);

@@ -183,13 +183,11 @@ export class QueueAppender {
     let group = taken;
     for (let refusals = 0; group.length > 0; refusals++) {
       const issuedAt = io.clock.now();
-      const puts = this.#rowPuts(io, chain, group, {
-        partition,
-        storedAt: Math.max(issuedAt, chain.storedAt),
-      });
+      const storedAt = Math.max(issuedAt, chain.storedAt);
+      const puts = this.#rowPuts(io, chain, group, { partition, storedAt });
       const result = await commitUntilDecided(io, puts, chain.issuedAt + limits.appendDeadlineMs);
       if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { puts, issuedAt });
+        this.#landed(io, chain, group, { storedAt, issuedAt });
         return;
       }
       const current = result.current[0];
@@ -221,12 +219,17 @@ export class QueueAppender {
     io: Ports,
     chain: TailChain,
     group: readonly PendingAppend[],
-    { puts, issuedAt }: { puts: readonly Put[]; issuedAt: number },
+    { storedAt, issuedAt }: { storedAt: number; issuedAt: number },
   ): void {
     const now = io.clock.now();
     if (now > chain.issuedAt + limits.appendDeadlineMs) throw outcomeUnknown();
-    const placed = puts.flatMap((put) => chain.link(readBatchRow(put), now) ?? []);
-    assert(placed.length === group.length, "the own rows follow the tail");
+    let base = chain.offset;
+    const placed = group.map(({ batch }) => {
+      const place = { base, storedAt, batch };
+      base += batch.count;
+      return place;
+    });
+    chain.linkOwn(placed, now);
     chain.issuedAt = issuedAt;
     this.#noteForeignRows(now, 0);
     group.forEach((pending, index) => {

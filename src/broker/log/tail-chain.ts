@@ -42,14 +42,18 @@ export class TailChain {
   link(row: BatchRow, learnedAt: number): PlacedBatch[] | undefined {
     if (row.base !== this.offset) return undefined;
     const placed = placedBatches(row);
-    this.offset = row.base + row.count;
-    this.storedAt = row.storedAt;
-    for (const { base, storedAt, batch } of placed) {
-      if (batch.firstAttemptAt > 0) {
-        this.#remember(hex(batch.id), { base, storedAt, checksum: batch.checksum, learnedAt });
-      }
-    }
+    this.linkOwn(placed, learnedAt);
     return placed;
+  }
+
+  /** Adds batches that follow the last row and that this broker has verified already. */
+  linkOwn(placed: readonly PlacedBatch[], learnedAt: number): void {
+    for (const { base, storedAt, batch } of placed) {
+      this.offset = base + batch.count;
+      this.storedAt = storedAt;
+      if (batch.firstAttemptAt > 0)
+        this.#remember(hex(batch.id), { base, storedAt, checksum: batch.checksum, learnedAt });
+    }
   }
 
   landingOf(batch: Batch): Landing | undefined {
