@@ -5,6 +5,8 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { limits } from "../src/broker/limits.ts";
 import { audit } from "./audit/audit.ts";
 import { readCommandLine, say } from "./audit/command-line.ts";
 import { fingerprint, flip } from "./audit/damage.ts";
@@ -167,6 +169,8 @@ async function flippedReads(url: string): Promise<void> {
 }
 
 async function flippedSends(url: string): Promise<void> {
+  // By then what is damaged was stored before anything that an attempt made from now on looks back to.
+  await setTimeout(4 * limits.clockErrorMsMax + 100);
   for (const queue of [0, 1]) {
     const where = queue === 0 ? "in front of it" : "just behind it";
     const plain = await sendThree(url, queue, `new${queue}`);
@@ -176,19 +180,19 @@ async function flippedSends(url: string): Promise<void> {
       `sends to the queue go on, ${where} (${plain.status} ${plain.json.code ?? offset})`,
       plain.status === 200 && offset === expected,
     );
-    const first = { ...newId(), attempt: 1 };
-    const withId = await sendThree(url, queue, `id${queue}`, first);
+    const withId = await sendThree(url, queue, `id${queue}`, newId(Date.now()));
     demand(`also with an id (${withId.status} ${withId.json.code ?? "ok"})`, withId.status === 200);
-    const retry = await sendThree(url, queue, `retry${queue}`, newId());
-    say(
-      `  note: an attempt that has to look back over it: ${retry.status} ${retry.json.code ?? "ok"}`,
+    const retry = await sendThree(url, queue, `retry${queue}`, newId(Date.now() - 60_000));
+    demand(
+      `an attempt that has to look back over it is told that nobody knows (${retry.status} ${retry.json.code ?? "ok"})`,
+      retry.json.code === "outcome_unknown",
     );
   }
 }
 
-function newId() {
+function newId(firstAttemptAt: number) {
   const digits = Array.from({ length: 32 }, () => Math.floor(random() * 16).toString(16));
-  return { batchId: digits.join(""), firstAttemptAt: Date.now() };
+  return { batchId: digits.join(""), firstAttemptAt };
 }
 
 function isCorrupt({ status, json }: { status: number; json: ErrorAnswer }): boolean {

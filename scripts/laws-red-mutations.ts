@@ -160,8 +160,8 @@ const tables: readonly { adapter: string; file: string; test: string; rows: read
       [
         5,
         "the expiry is not stored",
-        "view.setBigUint64(0, BigInt(expiresAt ?? 0));",
-        "view.setBigUint64(0, BigInt(2 ** 52));",
+        "view.setBigUint64(headBytes + version.length, BigInt(expiresAt ?? 0));",
+        "view.setBigUint64(headBytes + version.length, BigInt(2 ** 52));",
         codec,
       ],
       [6, "limits are not checked", checkLimits, ""],
