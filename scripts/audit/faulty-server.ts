@@ -35,13 +35,13 @@ export const acknowledgeBeforeWrite: readonly Patch[] = [
   {
     file: appender,
     find: "const result = await commitUntilDecided(io, puts",
-    replace: `this.#landed(io, chain, group, { puts, issuedAt });
+    replace: `this.#landed(io, chain, group, { storedAt, issuedAt });
       const result = await commitUntilDecided(io, puts`,
   },
   {
     file: appender,
     find: `if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { puts, issuedAt });`,
+        this.#landed(io, chain, group, { storedAt, issuedAt });`,
     replace: 'if (result.outcome === "applied") {',
   },
 ];
