@@ -1,5 +1,5 @@
 import { gunzipSync } from "node:zlib";
-import { readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
+import { concatBytes, readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
 import { batchHeadBytes } from "../../src/broker/log/batch.ts";
 import { placedBatches, readBatchRow } from "../../src/broker/log/batch-row.ts";
 import type { Key, Write } from "../../src/broker/ports/store.ts";
@@ -18,7 +18,8 @@ export function describeKey({ partition, sort }: Key): string {
 export function describeWrite(write: Write): string {
   const text = `${write.kind} ${describeKey(write.key)}`;
   if (write.kind !== "put" || !text.startsWith("put B")) return text;
-  const uids = placedBatches(readBatchRow(write)).flatMap(({ batch }) => {
+  const value = write.value instanceof Uint8Array ? write.value : concatBytes(write.value);
+  const uids = placedBatches(readBatchRow({ key: write.key, value })).flatMap(({ batch }) => {
     const stored = batch.bytes.subarray(batchHeadBytes);
     const content = batch.compressed ? gunzipSync(stored) : stored;
     return (

@@ -1,6 +1,6 @@
 import { crc32c } from "../../broker/crc32c.ts";
 import { Damaged } from "../../broker/ports/failures.ts";
-import type { Item, Key } from "../../broker/ports/store.ts";
+import { type Item, type Key, valueBytes, type Write } from "../../broker/ports/store.ts";
 
 /**
  * How the store lies in LMDB. The format is persisted: a change needs a new format number.
@@ -31,20 +31,26 @@ function decodeKey(bytes: Uint8Array): Key {
   return { partition: part(bytes, 1, partitionEnd), sort: part(bytes, partitionEnd) };
 }
 
+type Put = Extract<Write, { kind: "put" }>;
+
+/** The item's bytes, in memory that `allocate` gives: all of it is written. */
 export function encodeItem(
   key: Uint8Array,
-  { version, expiresAt, value }: Omit<Item, "key">,
-): Uint8Array {
-  // Every byte is written below, so nothing has to be blanked first.
-  const bytes = Buffer.allocUnsafe(fixedHeaderBytes + version.length + value.length);
+  { version, expiresAt, value }: Put,
+  allocate: (length: number) => Buffer,
+): Buffer {
+  const bytes = allocate(fixedHeaderBytes + version.length + valueBytes(value));
   bytes[0] = format;
   bytes[1] = expiresAt === undefined ? 0 : flagExpires;
   bytes[2] = version.length;
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  view.setUint32(3, crc32c(key));
+  bytes.writeUInt32BE(crc32c(key), 3);
   for (let i = 0; i < version.length; i++) bytes[headBytes + i] = version.charCodeAt(i);
-  view.setBigUint64(headBytes + version.length, BigInt(expiresAt ?? 0));
-  bytes.set(value, fixedHeaderBytes + version.length);
+  bytes.writeBigUInt64BE(BigInt(expiresAt ?? 0), headBytes + version.length);
+  let at = fixedHeaderBytes + version.length;
+  for (const part of value instanceof Uint8Array ? [value] : value) {
+    bytes.set(part, at);
+    at += part.length;
+  }
   return bytes;
 }
 

@@ -19,6 +19,7 @@ import {
   judgeCommit,
   unexpired,
 } from "../memory/store-rules.ts";
+import { BufferPool } from "./buffer-pool.ts";
 import { decodeItem, encodeItem, encodeKey } from "./lmdb-codec.ts";
 import { ensureFolder, syncFolder } from "./sync-folder.ts";
 
@@ -48,7 +49,7 @@ interface EncodedWrite {
   readonly write: Write;
   readonly key: Uint8Array;
   /** What a put stores. */
-  readonly stored?: Uint8Array;
+  readonly stored?: Buffer;
 }
 
 /**
@@ -63,6 +64,7 @@ export class LmdbStore implements Store {
   readonly #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  readonly #buffers = new BufferPool();
   #readersFreedAt = 0;
   /** Why the file takes no commit any more. */
   #broken: Error | undefined;
@@ -119,7 +121,7 @@ export class LmdbStore implements Store {
   async commit(writes: readonly Write[], until: number): Promise<CommitResult> {
     assertCommitWithinLimits(writes);
     // The caller may use its buffers again while the commit waits, so they are copied here.
-    const encoded = writes.map(encodeWrite);
+    const encoded = writes.map((write) => this.#encode(write));
     const bytes = encoded.reduce((sum, { stored }) => sum + (stored?.length ?? 0), 0);
     if (this.#closing !== undefined) throw new Unavailable(closed);
     return new Promise((resolve, reject) => {
@@ -185,11 +187,20 @@ export class LmdbStore implements Store {
       const outcome = await this.#outcomeOfFailure(error);
       outcomes = group.map(() => outcome);
     }
+    for (const { writes } of group) {
+      for (const { stored } of writes) if (stored) this.#buffers.giveBack(stored);
+    }
     for (const [i, { resolve, reject }] of group.entries()) {
       const outcome = outcomes[i] ?? { outcome: "unknown" };
       if (outcome instanceof Error) reject(outcome);
       else resolve(outcome);
     }
+  }
+
+  #encode(write: Write): EncodedWrite {
+    const key = encodeKey(write.key.partition, write.key.sort);
+    if (write.kind !== "put") return { write, key };
+    return { write, key, stored: encodeItem(key, write, (length) => this.#buffers.take(length)) };
   }
 
   /** A process that was killed while it read would keep LMDB from using freed pages again, for ever. */
@@ -286,11 +297,6 @@ function boundAbove(partition: Uint8Array): Uint8Array {
     return bound.subarray(0, last + 1);
   }
   return encodeKey(partition, sortEnd);
-}
-
-function encodeWrite(write: Write): EncodedWrite {
-  const key = encodeKey(write.key.partition, write.key.sort);
-  return write.kind === "put" ? { write, key, stored: encodeItem(key, write) } : { write, key };
 }
 
 function unwritable(cause: unknown): Unavailable {

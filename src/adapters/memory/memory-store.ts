@@ -1,3 +1,4 @@
+import { concatBytes } from "../../broker/bytes.ts";
 import type { Clock } from "../../broker/ports/clock.ts";
 import { Unavailable } from "../../broker/ports/failures.ts";
 import {
@@ -101,7 +102,7 @@ export class MemoryStore implements Store {
 function copied({ key, value, version, expiresAt }: Write & { kind: "put" }): Item {
   return {
     key: { partition: key.partition.slice(), sort: key.sort.slice() },
-    value: Uint8Array.from(value),
+    value: value instanceof Uint8Array ? value.slice() : concatBytes(value),
     version,
     ...(expiresAt === undefined ? {} : { expiresAt }),
   };

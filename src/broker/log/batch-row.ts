@@ -31,23 +31,18 @@ const headBytes = 15;
 const formatVersion = 1;
 const at = { version: 0, storedAt: 1, count: 7, checksum: 11 } as const;
 
-export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uint8Array {
-  const length = batches.reduce((sum, batch) => sum + batch.bytes.length, headBytes);
-  const value = new Uint8Array(length);
-  value[at.version] = formatVersion;
-  writeU48(value, at.storedAt, storedAt);
+/** A row in parts: its head, and the batches as they are. */
+export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uint8Array[] {
+  const head = new Uint8Array(headBytes);
+  head[at.version] = formatVersion;
+  writeU48(head, at.storedAt, storedAt);
   writeU32(
-    value,
+    head,
     at.count,
     batches.reduce((sum, batch) => sum + batch.count, 0),
   );
-  writeU32(value, at.checksum, crc32c(value, 0, at.checksum));
-  let place = headBytes;
-  for (const batch of batches) {
-    value.set(batch.bytes, place);
-    place += batch.bytes.length;
-  }
-  return value;
+  writeU32(head, at.checksum, crc32c(head, 0, at.checksum));
+  return [head, ...batches.map((batch) => batch.bytes)];
 }
 
 /** Reads the head of a row, under a checksum of its own. Throws `Damaged`. */

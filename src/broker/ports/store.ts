@@ -63,7 +63,8 @@ export type Write =
   | {
       readonly kind: "put";
       readonly key: Key;
-      readonly value: Uint8Array;
+      /** Bytes, or parts that are stored one behind the other: what was received is not copied to get a head. */
+      readonly value: Uint8Array | readonly Uint8Array[];
       readonly version: Version;
       readonly expiresAt?: number;
       readonly expect?: Expectation;
@@ -115,16 +116,21 @@ export const storeLimits = {
 /** Bytes that an item counts with, against the limits and for the bill: its key, value, version, expiry and the short names of those fields. */
 export function itemBytes(item: {
   readonly key: Key;
-  readonly value: Uint8Array;
+  readonly value: Uint8Array | readonly Uint8Array[];
   readonly version: Version;
   readonly expiresAt?: number;
 }): number {
   const { key, value, version, expiresAt } = item;
   const fieldNames = 4;
   const expiry = expiresAt === undefined ? 0 : 8;
-  return (
-    key.partition.length + key.sort.length + value.length + version.length + fieldNames + expiry
-  );
+  const sizes = key.partition.length + key.sort.length + valueBytes(value) + version.length;
+  return sizes + fieldNames + expiry;
+}
+
+/** The length of a value that may come in parts. */
+export function valueBytes(value: Uint8Array | readonly Uint8Array[]): number {
+  if (value instanceof Uint8Array) return value.length;
+  return value.reduce((sum, part) => sum + part.length, 0);
 }
 
 /** Throws where a commit breaks a limit of law 6. Every adapter calls it first. */
