@@ -160,8 +160,8 @@ const tables: readonly { adapter: string; file: string; test: string; rows: read
       [
         5,
         "the expiry is not stored",
-        "view.setBigUint64(headBytes + version.length, BigInt(expiresAt ?? 0));",
-        "view.setBigUint64(headBytes + version.length, BigInt(2 ** 52));",
+        "bytes.writeBigUInt64BE(BigInt(expiresAt ?? 0), headBytes + version.length);",
+        "bytes.writeBigUInt64BE(BigInt(2 ** 52), headBytes + version.length);",
         codec,
       ],
       [6, "limits are not checked", checkLimits, ""],
