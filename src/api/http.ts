@@ -29,7 +29,8 @@ export interface HttpRequest {
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Record<string, string>;
-  readonly body: string | Uint8Array | undefined;
+  /** Text, or bytes in parts that follow each other. */
+  readonly body: string | readonly Uint8Array[] | undefined;
 }
 
 export interface HttpApiOptions {

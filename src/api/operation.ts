@@ -22,7 +22,8 @@ export interface Answer {
   readonly json?: unknown;
   /** The same, encoded already. */
   readonly jsonText?: string;
-  readonly bytes?: Uint8Array;
+  /** In parts that follow each other. */
+  readonly bytes?: readonly Uint8Array[];
   /** Facts about a binary answer, told in headers `x-tasso-{name}`. */
   readonly facts?: Readonly<Record<string, number>>;
 }

@@ -1,16 +1,9 @@
 import { GroupOffsets } from "./consuming/group-offsets.ts";
-import { Log } from "./log/log.ts";
+import { Log, type LogSettings } from "./log/log.ts";
 import { Unavailable } from "./ports/failures.ts";
 import type { Ports } from "./ports/ports.ts";
 import { deletionAlarm, tickTopicDeletions } from "./topics/topic-deletion.ts";
 import { Topics } from "./topics/topics.ts";
-
-export interface BrokerSettings {
-  /** Batches that arrive together go into one commit of at most so many bytes, or alone. Default 1 MB. */
-  readonly groupBytesMax?: number;
-  /** How often a long poll looks for what other processes appended (ms). Default 100. */
-  readonly pollMs?: number;
-}
 
 /** A sweep ends after so many steps and lets the alarm call it again, so that it fits any time limit. */
 const sweepStepsMax = 100;
@@ -26,9 +19,9 @@ export class Broker {
   readonly log: Log;
   readonly groupOffsets = new GroupOffsets();
 
-  constructor(ports: Ports, { groupBytesMax = 1_048_576, pollMs = 100 }: BrokerSettings = {}) {
+  constructor(ports: Ports, settings: Partial<LogSettings> = {}) {
     this.ports = ports;
-    this.log = new Log(ports.clock, { groupBytesMax, pollMs });
+    this.log = new Log(ports.clock, settings);
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */

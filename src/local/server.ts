@@ -144,10 +144,21 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 }
 
 function write(response: ServerResponse, { status, headers, body }: HttpResponse): void {
-  const length = body === undefined ? 0 : Buffer.byteLength(body);
-  if (status !== 204) headers["content-length"] = String(length);
+  if (status !== 204) headers["content-length"] = String(lengthOf(body));
   response.writeHead(status, headers);
-  response.end(body);
+  if (typeof body === "string" || body === undefined) response.end(body);
+  else {
+    // All parts leave in one system call.
+    response.cork();
+    for (const part of body) response.write(part);
+    response.end();
+  }
+}
+
+function lengthOf(body: HttpResponse["body"]): number {
+  if (body === undefined) return 0;
+  if (typeof body === "string") return Buffer.byteLength(body);
+  return body.reduce((sum, part) => sum + part.length, 0);
 }
 
 function preflight(response: ServerResponse): void {

@@ -47,9 +47,9 @@ export function encodeItem(
   for (let i = 0; i < version.length; i++) bytes[headBytes + i] = version.charCodeAt(i);
   bytes.writeBigUInt64BE(BigInt(expiresAt ?? 0), headBytes + version.length);
   let at = fixedHeaderBytes + version.length;
-  for (const part of value instanceof Uint8Array ? [value] : value) {
-    bytes.set(part, at);
-    at += part.length;
+  for (const each of value instanceof Uint8Array ? [value] : value) {
+    bytes.set(each, at);
+    at += each.length;
   }
   return bytes;
 }

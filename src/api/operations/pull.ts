@@ -87,7 +87,7 @@ export const pullBatches = defineOperation({
     const nextOffset = last === undefined ? query.offset : last.base + last.batch.count;
     return {
       status: 200,
-      bytes: encodePlaced(placed),
+      bytes: framed(placed),
       facts: { nextOffset, minOffset, maxOffset },
     };
   },
@@ -152,7 +152,7 @@ async function read(
   for (const row of rows) {
     // To verify a row that is not wanted costs as much as to send it.
     if (placed.length > 0 && row.base >= offset + max) break;
-    let batches: PlacedBatch[];
+    let batches: readonly PlacedBatch[];
     try {
       batches = placedBatches(row);
     } catch (error) {
@@ -172,16 +172,12 @@ async function read(
 }
 
 /** `[baseOffset u64, storedAt u64, length u32, batch]*`, big-endian. */
-function encodePlaced(placed: readonly PlacedBatch[]): Uint8Array {
-  const length = placed.reduce((sum, { batch }) => sum + batchHeadBytes + batch.bytes.length, 0);
-  const bytes = Buffer.allocUnsafe(length);
-  let at = 0;
-  for (const { base, storedAt, batch } of placed) {
-    writeU64(bytes, at, base);
-    writeU64(bytes, at + 8, storedAt);
-    writeU32(bytes, at + 16, batch.bytes.length);
-    bytes.set(batch.bytes, at + batchHeadBytes);
-    at += batchHeadBytes + batch.bytes.length;
-  }
-  return bytes;
+function framed(placed: readonly PlacedBatch[]): Uint8Array[] {
+  return placed.flatMap(({ base, storedAt, batch }) => {
+    const head = Buffer.allocUnsafe(batchHeadBytes);
+    writeU64(head, 0, base);
+    writeU64(head, 8, storedAt);
+    writeU32(head, 16, batch.bytes.length);
+    return [head, batch.bytes];
+  });
 }

@@ -58,8 +58,12 @@ export function readBatchRow({ key, value }: Pick<Item, "key" | "value">): Batch
   };
 }
 
-/** The batches of a row, each verified against its checksum. Throws `Damaged`. */
-export function placedBatches(row: BatchRow): PlacedBatch[] {
+const verified = new WeakMap<BatchRow, PlacedBatch[]>();
+
+/** The batches of a row, each verified against its checksum, once for as long as somebody keeps the row. Throws `Damaged`. */
+export function placedBatches(row: BatchRow): readonly PlacedBatch[] {
+  const known = verified.get(row);
+  if (known !== undefined) return known;
   const placed: PlacedBatch[] = [];
   let base = row.base;
   for (let place = 0; place < row.batches.length; ) {
@@ -69,6 +73,7 @@ export function placedBatches(row: BatchRow): PlacedBatch[] {
     place += batch.bytes.length;
   }
   if (base !== row.base + row.count) throw new Damaged("batch row");
+  verified.set(row, placed);
   return placed;
 }
 

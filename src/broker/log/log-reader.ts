@@ -5,6 +5,7 @@ import { storeLimits } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
 import { type BatchRow, readBatchRow } from "./batch-row.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
+import { RowCache } from "./row-cache.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
@@ -37,8 +38,11 @@ export class LogReader {
   /** Messages a row, as last seen: how many rows to ask for. */
   readonly #rowSizes = new Map<string, number>();
 
-  constructor(directory: SegmentDirectory) {
+  readonly #cache: RowCache;
+
+  constructor(directory: SegmentDirectory, cacheBytesMax: number) {
     this.#directory = directory;
+    this.#cache = new RowCache(cacheBytesMax);
   }
 
   /**
@@ -65,6 +69,15 @@ export class LogReader {
     const base = await this.#directory.activeBase(io, queue);
     const partition = partitions.batches(queue, base);
     const name = queueName(queue);
+    const cached = this.#cachedRows(queue, offset, { messagesMax, bytesMax });
+    if (cached !== undefined) {
+      const { rows, end } = cached;
+      return {
+        rows,
+        minOffset: base,
+        maxOffset: await this.#tailBehind(io, { partition, name, end }),
+      };
+    }
     const rowsWanted = Math.ceil(messagesMax / (this.#rowSizes.get(name) ?? 1));
     const limit = Math.min(rowsWanted + 1, storeLimits.scanItemsMax);
     const seenAt = io.clock.now();
@@ -82,6 +95,7 @@ export class LogReader {
     const end = endOf(rows, offset);
     if (end === undefined) return undefined;
     this.#rememberShape(name, rows, end);
+    for (const row of rows) this.#cache.add(queue, row);
     const maxOffset = page.more ? await this.#tailBehind(io, { partition, name, end }) : end;
     if (!page.more) this.#tails.set(name, { offset: end, seenAt });
     return { rows, minOffset: base, maxOffset };
@@ -94,6 +108,24 @@ export class LogReader {
     return { min: base, max: last === undefined ? base : last.base + last.count };
   }
 
+  /** All that is asked for, if it was read lately. */
+  #cachedRows(
+    queue: QueueId,
+    offset: number,
+    { messagesMax, bytesMax }: ReadLimits,
+  ): { readonly rows: BatchRow[]; readonly end: number } | undefined {
+    const rows: BatchRow[] = [];
+    let end = offset;
+    for (let bytes = 0; end - offset < messagesMax && bytes < bytesMax; ) {
+      const row = this.#cache.get(queue, end);
+      if (row === undefined) return undefined;
+      rows.push(row);
+      end += row.count;
+      bytes += row.batches.length;
+    }
+    return { rows, end };
+  }
+
   #isTail(name: string, offset: number, rows: readonly BatchRow[]): boolean {
     return rows.length === 0 && this.#boundaries.has(`${name}@${offset}`);
   }
@@ -103,7 +135,7 @@ export class LogReader {
     { partition, name, end }: { partition: Uint8Array; name: string; end: number },
   ): Promise<number> {
     const known = this.#tails.get(name);
-    // There is more behind `end`, so an end that is not behind it is out of date.
+    // There may be more behind `end`, so an end that is not behind it may be out of date.
     if (known !== undefined && known.offset > end && io.clock.now() - known.seenAt < tailAgeMsMax)
       return known.offset;
     const seenAt = io.clock.now();

@@ -15,6 +15,17 @@ export interface WaitLimits extends ReadLimits {
   readonly waitMs: number;
 }
 
+export interface LogSettings {
+  /** Batches that arrive together go into one commit of at most so many bytes, or alone. Default 1 MB. */
+  readonly groupBytesMax: number;
+  /** How often a long poll looks for what other processes appended (ms). Default 100. */
+  readonly pollMs: number;
+  /** Rows that were read lately are kept up to so many bytes. Default 64 MB. */
+  readonly cacheBytesMax: number;
+}
+
+const MB = 1_048_576;
+
 /** The queues of a cell, as one broker works on them. What it holds in memory only saves requests. */
 export class Log {
   readonly arrivals = new Arrivals();
@@ -24,11 +35,12 @@ export class Log {
   readonly #groupBytesMax: number;
   readonly #pollMs: number;
 
-  constructor(clock: Clock, settings: { readonly groupBytesMax: number; readonly pollMs: number }) {
+  constructor(clock: Clock, settings: Partial<LogSettings> = {}) {
+    const { groupBytesMax = 1 * MB, pollMs = 100, cacheBytesMax = 64 * MB } = settings;
     this.#directory = new SegmentDirectory(clock);
-    this.#reader = new LogReader(this.#directory);
-    this.#groupBytesMax = settings.groupBytesMax;
-    this.#pollMs = settings.pollMs;
+    this.#reader = new LogReader(this.#directory, cacheBytesMax);
+    this.#groupBytesMax = groupBytesMax;
+    this.#pollMs = pollMs;
   }
 
   append(io: Ports, queue: QueueId, batch: Batch): Promise<Appended> {

@@ -39,7 +39,7 @@ export class TailChain {
   }
 
   /** Adds the row behind the last one. `undefined` where it does not follow: the chain is broken. */
-  link(row: BatchRow, learnedAt: number): PlacedBatch[] | undefined {
+  link(row: BatchRow, learnedAt: number): readonly PlacedBatch[] | undefined {
     if (row.base !== this.offset) return undefined;
     const placed = placedBatches(row);
     this.linkOwn(placed, learnedAt);

@@ -12,7 +12,8 @@ import { memoryPorts } from "../../support/memory-ports.ts";
 import { makeQueue } from "../../support/queues.ts";
 import { othersActed, VirtualClock } from "../../support/virtual-clock.ts";
 
-const settings = { groupBytesMax: 100_000, pollMs: 100 };
+// Without a cache, so that every read is one of the store.
+const settings = { groupBytesMax: 100_000, pollMs: 100, cacheBytesMax: 0 };
 const atOnce = { messagesMax: 10, bytesMax: 100_000, waitMs: 0 };
 
 describe("reading a queue", () => {
