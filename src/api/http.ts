@@ -146,7 +146,17 @@ function typeIn(header: string | undefined): string | undefined {
   return header?.split(";")[0]?.trim().toLowerCase();
 }
 
-function queryOf({ query: schema }: Operation, query: URLSearchParams): unknown {
+/** What an operation makes of no query at all, which is what most sends bring. */
+const emptyQueries = new WeakMap<Operation, unknown>();
+
+function queryOf(operation: Operation, query: URLSearchParams): unknown {
+  if (query.size > 0 || operation.query === undefined) return parsedQuery(operation, query);
+  const known = emptyQueries.get(operation) ?? parsedQuery(operation, query);
+  emptyQueries.set(operation, known);
+  return known;
+}
+
+function parsedQuery({ query: schema }: Operation, query: URLSearchParams): unknown {
   // Null prototype: a field may be called __proto__.
   const fields = Object.create(null) as Record<string, string>;
   query.forEach((value, field) => {

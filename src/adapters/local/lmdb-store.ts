@@ -23,6 +23,7 @@ import { BufferPool } from "./buffer-pool.ts";
 import { decodeItem, encodeItem, encodeKey } from "./lmdb-codec.ts";
 import { ensureFolder, syncFolder } from "./sync-folder.ts";
 
+const transactionsMax = 2;
 const readersFreedEveryMs = 60_000;
 
 export interface LmdbStoreOptions {
@@ -62,7 +63,7 @@ export class LmdbStore implements Store {
   readonly #db: RootDatabase<Uint8Array, Uint8Array>;
   readonly #clock: Clock;
   readonly #waiting: Waiting[] = [];
-  #writing: Promise<void> | undefined;
+  readonly #writing = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
   readonly #buffers = new BufferPool();
   #readersFreedAt = 0;
@@ -93,7 +94,7 @@ export class LmdbStore implements Store {
 
   /** Waits for the commits under way. Later calls throw `Unavailable`. */
   close(): Promise<void> {
-    this.#closing ??= Promise.resolve(this.#writing).then(() => this.#db.close());
+    this.#closing ??= this.#finish().then(() => this.#db.close());
     return this.#closing;
   }
 
@@ -126,7 +127,7 @@ export class LmdbStore implements Store {
     if (this.#closing !== undefined) throw new Unavailable(closed);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ writes: encoded, until, bytes, resolve, reject });
-      this.#writing ??= this.#writeGroups();
+      this.#writeSoon();
     });
   }
 
@@ -163,15 +164,21 @@ export class LmdbStore implements Store {
     }
   }
 
-  async #writeGroups(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      if (this.#broken) this.#refuseWaiting(this.#broken);
-      else await this.#writeGroup();
-    }
-    this.#writing = undefined;
+  /**
+   * Two transactions at most are asked for: the second one waits at LMDB's door while the first is flushed, and takes
+   * those along who come meanwhile.
+   */
+  #writeSoon(): void {
+    if (this.#writing.size >= transactionsMax || this.#waiting.length === 0) return;
+    const writing = this.#writeGroup().finally(() => {
+      this.#writing.delete(writing);
+      this.#writeSoon();
+    });
+    this.#writing.add(writing);
   }
 
   async #writeGroup(): Promise<void> {
+    if (this.#broken) return this.#refuseWaiting(this.#broken);
     this.#freeReaders();
     let group: readonly Waiting[] = [];
     let outcomes: readonly (CommitResult | Error)[] = [];
@@ -195,6 +202,10 @@ export class LmdbStore implements Store {
       if (outcome instanceof Error) reject(outcome);
       else resolve(outcome);
     }
+  }
+
+  async #finish(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.allSettled(this.#writing);
   }
 
   #encode(write: Write): EncodedWrite {

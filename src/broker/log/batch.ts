@@ -26,6 +26,8 @@ export interface Batch {
   readonly compressed: boolean;
   /** 16 bytes that name the batch; its messages' ids are made from it. */
   readonly id: Uint8Array;
+  /** The same as a string that is equal where the ids are, for maps; one character a byte. */
+  readonly idKey: string;
   /** When the producer first tried to send it, in broker time (ms). 0: it does not ask to be landed once. */
   readonly firstAttemptAt: number;
   /** When its first message was born, by the producer's clock (ms). */
@@ -105,11 +107,13 @@ export function readBatch(bytes: Uint8Array, start = 0): Batch {
   if (count < 1 || count > limits.messagesPerBatchMax) {
     throw new BatchFormatError("batch.count", count, `1 to ${limits.messagesPerBatchMax}`);
   }
+  const id = bytes.subarray(start + at.id, start + at.id + batchIdBytes);
   return {
     bytes: bytes.subarray(start, end),
     count,
     compressed: flags === gzipFlag,
-    id: bytes.subarray(start + at.id, start + at.id + batchIdBytes),
+    id,
+    idKey: String.fromCharCode(...id),
     firstAttemptAt: readU48(bytes, start + at.firstAttemptAt),
     bornAt: readU48(bytes, start + at.bornAt),
     checksum,

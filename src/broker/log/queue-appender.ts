@@ -1,5 +1,4 @@
 import { assert } from "../assert.ts";
-import { hex } from "../bytes.ts";
 import { jitter, newVersion } from "../chance.ts";
 import { commitUntilDecided, outcomeUnknown } from "../decided-commit.ts";
 import { BrokerError } from "../errors.ts";
@@ -119,7 +118,7 @@ export class QueueAppender {
       if (pending.coveredIn === chain || chain.landingOf(pending.batch) !== undefined) continue;
       if (chain.covers(pending.batch)) pending.coveredIn = chain;
       else {
-        const id = hex(pending.batch.id);
+        const id = pending.batch.idKey;
         wanted.set(id, [...(wanted.get(id) ?? []), pending]);
         backTo = Math.min(backTo, lookBackTo(pending.batch));
       }
@@ -148,7 +147,7 @@ export class QueueAppender {
       if (row.base + row.count !== expectedEnd) throw brokenChain(this.#queue);
       if (row.storedAt < backTo) break;
       for (const { base, storedAt, batch } of placedBatches(row)) {
-        if (wanted.has(hex(batch.id)))
+        if (wanted.has(batch.idKey))
           chain.recall(batch, { base, storedAt, learnedAt: io.clock.now() });
       }
       expectedEnd = row.base;
@@ -162,7 +161,7 @@ export class QueueAppender {
     let bytes = 0;
     for (const pending of this.#waiting) {
       // Without a first attempt nobody asked for it to land once, whatever id it carries.
-      const id = pending.batch.firstAttemptAt > 0 ? hex(pending.batch.id) : pending;
+      const id = pending.batch.firstAttemptAt > 0 ? pending.batch.idKey : pending;
       const landing = chain.landingOf(pending.batch);
       const twin = group.get(id);
       bytes += pending.batch.bytes.length;

@@ -1,4 +1,3 @@
-import { hex } from "../bytes.ts";
 import { limits } from "../limits.ts";
 import type { Batch } from "./batch.ts";
 import { type BatchRow, type PlacedBatch, placedBatches } from "./batch-row.ts";
@@ -52,12 +51,12 @@ export class TailChain {
       this.offset = base + batch.count;
       this.storedAt = storedAt;
       if (batch.firstAttemptAt > 0)
-        this.#remember(hex(batch.id), { base, storedAt, checksum: batch.checksum, learnedAt });
+        this.#remember(batch.idKey, { base, storedAt, checksum: batch.checksum, learnedAt });
     }
   }
 
   landingOf(batch: Batch): Landing | undefined {
-    return batch.firstAttemptAt > 0 ? this.#landings.get(hex(batch.id)) : undefined;
+    return batch.firstAttemptAt > 0 ? this.#landings.get(batch.idKey) : undefined;
   }
 
   /**
@@ -71,7 +70,7 @@ export class TailChain {
 
   /** Notes a batch that was found below the chain by looking back. */
   recall(batch: Batch, place: Omit<Landing, "checksum">): void {
-    this.#remember(hex(batch.id), { ...place, checksum: batch.checksum });
+    this.#remember(batch.idKey, { ...place, checksum: batch.checksum });
   }
 
   #remember(id: string, landing: Landing): void {
@@ -91,4 +90,5 @@ export function lookBackTo(batch: Batch): number {
   return batch.firstAttemptAt - 4 * limits.clockErrorMsMax;
 }
 
-const landingsKept = 16_384;
+/** Some seconds of the fastest queue; whoever was tried before that is looked for in the store. */
+const landingsKept = 4_096;
