@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { open, type RootDatabase } from "lmdb";
+import { open, type PutOptions, type RootDatabase } from "lmdb";
 import type { Clock } from "../../broker/ports/clock.ts";
 import { Damaged, Unavailable } from "../../broker/ports/failures.ts";
 import {
@@ -46,6 +46,19 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** The types of lmdb leave out that a put takes options. */
+interface OptionalPuts {
+  put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<boolean>;
+}
+
+const onlyIfVacant: PutOptions = { noOverwrite: true };
+
+interface EncodedPut {
+  readonly write: Write;
+  readonly key: Uint8Array;
+  readonly stored: Buffer;
+}
+
 interface EncodedWrite {
   readonly write: Write;
   readonly key: Uint8Array;
@@ -63,7 +76,9 @@ export class LmdbStore implements Store {
   readonly #db: RootDatabase<Uint8Array, Uint8Array>;
   readonly #clock: Clock;
   readonly #waiting: Waiting[] = [];
-  readonly #writing = new Set<Promise<void>>();
+  /** What must end before the file may be closed. */
+  readonly #running = new Set<Promise<void>>();
+  #transactions = 0;
   #closing: Promise<void> | undefined;
   readonly #buffers = new BufferPool();
   #readersFreedAt = 0;
@@ -125,6 +140,10 @@ export class LmdbStore implements Store {
     const encoded = writes.map((write) => this.#encode(write));
     const bytes = encoded.reduce((sum, { stored }) => sum + (stored?.length ?? 0), 0);
     if (this.#closing !== undefined) throw new Unavailable(closed);
+    const [only] = encoded;
+    if (encoded.length === 1 && only?.stored !== undefined && only.write.expect === "vacant") {
+      return this.#track(this.#putIfVacant({ ...only, stored: only.stored }, until));
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ writes: encoded, until, bytes, resolve, reject });
       this.#writeSoon();
@@ -165,16 +184,56 @@ export class LmdbStore implements Store {
   }
 
   /**
+   * One put into a vacant place, which is how the log grows, without a callback under the write lock: LMDB's own thread
+   * looks and puts, and waits for nobody. It is faster by a quarter, at a price: `until` is looked at before LMDB gets
+   * the put and after, not in between. A process that is stopped there for longer writes late, and is told `unknown`.
+   */
+  async #putIfVacant({ write, key, stored }: EncodedPut, until: number): Promise<CommitResult> {
+    if (this.#broken) throw unwritable(this.#broken);
+    if (this.#clock.now() > until) throw new Unavailable(tooLate);
+    this.#freeReaders();
+    let vacant: boolean;
+    try {
+      vacant = await (this.#db as unknown as OptionalPuts).put(key, stored, onlyIfVacant);
+    } catch (error) {
+      const outcome = await this.#outcomeOfFailure(error);
+      if (outcome instanceof Error) throw outcome;
+      return outcome;
+    } finally {
+      this.#buffers.giveBack(stored);
+    }
+    if (this.#clock.now() > until) return { outcome: "unknown" };
+    if (vacant) return { outcome: "applied" };
+    return this.#read(() => {
+      const item = this.#find(key);
+      // It was deleted since: this put did nothing, and whoever asks again finds the place vacant.
+      if (item === undefined) return { outcome: "unknown" };
+      return judgeCommit([write], [item], this.#clock.now()) as CommitResult;
+    });
+  }
+
+  /** Keeps the file open until this has ended. */
+  #track<T>(running: Promise<T>): Promise<T> {
+    const ended = running.then(
+      () => {},
+      () => {},
+    );
+    this.#running.add(ended);
+    void ended.then(() => this.#running.delete(ended));
+    return running;
+  }
+
+  /**
    * Two transactions at most are asked for: the second one waits at LMDB's door while the first is flushed, and takes
    * those along who come meanwhile.
    */
   #writeSoon(): void {
-    if (this.#writing.size >= transactionsMax || this.#waiting.length === 0) return;
-    const writing = this.#writeGroup().finally(() => {
-      this.#writing.delete(writing);
+    if (this.#transactions >= transactionsMax || this.#waiting.length === 0) return;
+    this.#transactions++;
+    void this.#track(this.#writeGroup()).finally(() => {
+      this.#transactions--;
       this.#writeSoon();
     });
-    this.#writing.add(writing);
   }
 
   async #writeGroup(): Promise<void> {
@@ -205,7 +264,7 @@ export class LmdbStore implements Store {
   }
 
   async #finish(): Promise<void> {
-    while (this.#writing.size > 0) await Promise.allSettled(this.#writing);
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
 
   #encode(write: Write): EncodedWrite {
@@ -241,7 +300,7 @@ export class LmdbStore implements Store {
    */
   #attempt({ writes, until }: Waiting): CommitResult | Error {
     const now = this.#clock.now();
-    if (now > until) return new Unavailable("the commit came too late");
+    if (now > until) return new Unavailable(tooLate);
     let verdict: CommitResult | "apply";
     try {
       const found = writes.map(({ key }) => this.#find(key));
@@ -294,6 +353,7 @@ interface Bounds {
 }
 
 const closed = "the store is closed";
+const tooLate = "the commit came too late";
 
 /**
  * Above every key of the partition and below those behind it, and itself no key of either. As short as can be: lmdb
