@@ -138,7 +138,7 @@ function pause(ms: number): Promise<void> {
 
 const withoutLookup: Patch = {
   file: "src/broker/log/tail-chain.ts",
-  find: "return batch.firstAttemptAt > 0 ? this.#landings.get(hex(batch.id)) : undefined;",
+  find: "return batch.firstAttemptAt > 0 ? this.#landings.get(batch.idKey) : undefined;",
   replace: "return undefined;",
 };
 

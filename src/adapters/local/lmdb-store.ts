@@ -20,10 +20,13 @@ import {
   unexpired,
 } from "../memory/store-rules.ts";
 import { BufferPool } from "./buffer-pool.ts";
+import { DiskRoom } from "./disk-room.ts";
 import { decodeItem, encodeItem, encodeKey } from "./lmdb-codec.ts";
 import { ensureFolder, syncFolder } from "./sync-folder.ts";
 
 const transactionsMax = 2;
+/** So long LMDB may take to begin a transaction after a failure (ms), or it is taken to begin none any more. */
+const beginMsMax = 10_000;
 const readersFreedEveryMs = 60_000;
 
 export interface LmdbStoreOptions {
@@ -81,13 +84,18 @@ export class LmdbStore implements Store {
   #transactions = 0;
   #closing: Promise<void> | undefined;
   readonly #buffers = new BufferPool();
+  readonly #room: DiskRoom;
   #readersFreedAt = 0;
   /** Why the file takes no commit any more. */
   #broken: Error | undefined;
 
-  private constructor(db: RootDatabase<Uint8Array, Uint8Array>, clock: Clock) {
+  private constructor(
+    db: RootDatabase<Uint8Array, Uint8Array>,
+    { clock, room }: { readonly clock: Clock; readonly room: DiskRoom },
+  ) {
     this.#db = db;
     this.#clock = clock;
+    this.#room = room;
   }
 
   static async open({ path, clock }: LmdbStoreOptions): Promise<LmdbStore> {
@@ -104,7 +112,7 @@ export class LmdbStore implements Store {
       eventTurnBatching: false,
     });
     await syncFolder(dirname(path));
-    return new LmdbStore(db, clock);
+    return new LmdbStore(db, { clock, room: await DiskRoom.of(dirname(path)) });
   }
 
   /** Waits for the commits under way. Later calls throw `Unavailable`. */
@@ -141,7 +149,8 @@ export class LmdbStore implements Store {
     const bytes = encoded.reduce((sum, { stored }) => sum + (stored?.length ?? 0), 0);
     if (this.#closing !== undefined) throw new Unavailable(closed);
     const [only] = encoded;
-    if (encoded.length === 1 && only?.stored !== undefined && only.write.expect === "vacant") {
+    const lone = encoded.length === 1 && only?.write.expect === "vacant";
+    if (lone && only.stored !== undefined && this.#room.plenty(this.#clock.now())) {
       return this.#track(this.#putIfVacant({ ...only, stored: only.stored }, until));
     }
     return new Promise((resolve, reject) => {
@@ -187,6 +196,7 @@ export class LmdbStore implements Store {
    * One put into a vacant place, which is how the log grows, without a callback under the write lock: LMDB's own thread
    * looks and puts, and waits for nobody. It is faster by a quarter, at a price: `until` is looked at before LMDB gets
    * the put and after, not in between. A process that is stopped there for longer writes late, and is told `unknown`.
+   * Only while the disk has plenty of room: see `DiskRoom`.
    */
   async #putIfVacant({ write, key, stored }: EncodedPut, until: number): Promise<CommitResult> {
     if (this.#broken) throw unwritable(this.#broken);
@@ -330,18 +340,33 @@ export class LmdbStore implements Store {
     // The callback threw and yet LMDB committed: nobody knows what.
     if (!commitError) return { outcome: "unknown" };
     const cause = await reasonOf(commitError);
-    if (this.#canWrite()) return unwritable(cause);
+    if (await this.#begins()) return unwritable(cause);
     this.#broken = new Error("the store file must be opened anew", { cause });
     return { outcome: "unknown" };
   }
 
-  #canWrite(): boolean {
-    try {
-      this.#db.transactionSync(() => {});
-      return true;
-    } catch {
-      return false;
-    }
+  /**
+   * Whether LMDB still begins transactions. An empty one may share its fate with puts that are refused for want of
+   * room, which is fine: it began. Where LMDB begins none, lmdb never settles the promise.
+   */
+  async #begins(): Promise<boolean> {
+    const began = Promise.resolve(this.#db.transaction(() => {})).then(
+      () => true,
+      async (error: unknown) => {
+        await (error as { commitError?: PromiseLike<unknown> }).commitError?.then(
+          undefined,
+          () => {},
+        );
+        return true;
+      },
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const hung = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), beginMsMax);
+    });
+    const begins = await Promise.race([began, hung]);
+    clearTimeout(timer);
+    return begins;
   }
 }
 

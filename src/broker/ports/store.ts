@@ -18,7 +18,9 @@ import { assert } from "../assert.ts";
  * 5. An item may carry `expiresAt`. From that instant it reads as absent, however late the engine removes it.
  * 6. The limits below. Whoever breaks one has a bug: the adapter throws before it writes anything.
  * 7. A commit is never applied later than its `until`, by the adapter's clock, not even by an attempt that was held
- *    back on its way.
+ *    back on its way. One exception: a lone put into a vacant place may be applied later by a process that was stopped
+ *    in the middle of it; it is then answered `unknown`, never `applied`. Only the log puts so, and nobody counts with a
+ *    row that was not acknowledged (rule 4 of the log).
  *
  * A call that surely had no effect throws `Unavailable`; stored bytes that fail a check throw `Damaged`.
  */
