@@ -61,19 +61,36 @@ export function createHttpApi(
     } catch (cause) {
       response = failed(toBrokerError(cause), requestId, options.onError);
     }
-    response.headers["x-request-id"] = requestId;
-    response.headers["x-broker-time"] = String(io.clock.now());
-    response.headers["x-tasso-units"] =
-      `w=${usage.writeUnits} r=${usage.readUnits} put=${usage.blobPuts} get=${usage.blobGets}`;
-    return response;
+    return signed(response, { requestId, now: io.clock.now(), usage });
   };
 }
 
 /** The answer to a request that a front refuses before it reaches the operations. */
-export function refusal(error: BrokerError, requestId: string): HttpResponse {
+export function refuseEarly(
+  error: BrokerError,
+  { header, broker }: Pick<HttpRequest, "header"> & Pick<HttpApiOptions, "broker">,
+): HttpResponse {
+  const { clock, random } = broker.ports;
+  const requestId = requestIdOf({ header }) ?? hex(random.bytes(8));
+  return signed(refusal(error, requestId), { requestId, now: clock.now(), usage: new Usage() });
+}
+
+/** What every answer carries: the request's id, broker time, and what was asked of the ports. */
+function signed(
+  response: HttpResponse,
+  { requestId, now, usage }: { requestId: string; now: number; usage: Usage },
+): HttpResponse {
+  const { headers } = response;
+  headers["x-request-id"] = requestId;
+  headers["x-broker-time"] = String(now);
+  headers["x-tasso-units"] =
+    `w=${usage.writeUnits} r=${usage.readUnits} put=${usage.blobPuts} get=${usage.blobGets}`;
+  return response;
+}
+
+function refusal(error: BrokerError, requestId: string): HttpResponse {
   const { code, message, details, status } = error;
   const response = json(status, { code, message, details, requestId });
-  response.headers["x-request-id"] = requestId;
   // HTTP demands these two of every such answer (RFC 9110, 15.5.6 and 15.5.2).
   if (code === "method_not_allowed") response.headers["allow"] = String(details["allowed"]);
   if (code === "unauthenticated") response.headers["www-authenticate"] = "Bearer";
@@ -246,7 +263,7 @@ function badRequest(
   return new BrokerError("bad_request", message, { field, given, allowed }, options);
 }
 
-function requestIdOf(request: HttpRequest): string | undefined {
+function requestIdOf(request: Pick<HttpRequest, "header">): string | undefined {
   const given = request.header("x-request-id");
   return given !== undefined && /^[\w.-]{1,128}$/.test(given) ? given : undefined;
 }

@@ -1,7 +1,7 @@
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createHttpApi, type HttpApiOptions, type HttpResponse, refusal } from "../api/http.ts";
+import { createHttpApi, type HttpApiOptions, type HttpResponse, refuseEarly } from "../api/http.ts";
 import type { Right } from "../api/operation.ts";
 import { BrokerError } from "../broker/errors.ts";
 import { limits } from "../broker/limits.ts";
@@ -22,6 +22,10 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** What a web page may see of an answer besides its body. */
+const exposedHeaders =
+  "x-request-id, x-broker-time, x-tasso-units, x-tasso-next-offset, x-tasso-min-offset, x-tasso-max-offset";
+
 /** How long a shutdown waits for requests in flight before it cuts them off (ms). */
 const patienceMs = 15_000;
 
@@ -39,7 +43,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   server.requestTimeout = 120_000;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (corsOrigin !== undefined) response.setHeader("access-control-allow-origin", corsOrigin);
+    if (corsOrigin !== undefined) {
+      response.setHeader("access-control-allow-origin", corsOrigin);
+      response.setHeader("access-control-expose-headers", exposedHeaders);
+    }
     if (!server.listening) response.setHeader("connection", "close");
     if (corsOrigin !== undefined && request.method === "OPTIONS") return preflight(response);
     try {
@@ -57,7 +64,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       response.setHeader("connection", "close");
-      write(response, refusal(error, randomBytes(8).toString("hex")));
+      write(response, refuseEarly(error, { broker, header: (name) => headerOf(request, name) }));
     }
   }
 

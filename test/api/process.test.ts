@@ -1,5 +1,5 @@
 import { writeFile } from "node:fs/promises";
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { makeTemporaryFolder, type TemporaryFolder } from "../adapters/local/temporary-folder.ts";
 import { call } from "../support/http-client.ts";
@@ -167,11 +167,11 @@ describe("the server as a process", () => {
   it("answers only to names of its own", async () => {
     const server = await startServerProcess([...data, "--allowed-host", "broker.test"]);
     const { port } = new URL(server.url);
-    const statusFor = (host: string) =>
-      new Promise<number | undefined>((resolve, reject) => {
-        const options = { port, host: "127.0.0.1", path: "/v1/health", headers: { host } };
-        request(options, (response) => {
-          response.resume().on("end", () => resolve(response.statusCode));
+    const answerFor = (host: string) =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const headers = { host, "x-request-id": "mine" };
+        request({ port, host: "127.0.0.1", path: "/v1/health", headers }, (response) => {
+          response.resume().on("end", () => resolve(response));
         })
           .on("error", reject)
           .end();
@@ -183,10 +183,16 @@ describe("the server as a process", () => {
       "broker.test",
       "BROKER.test:80",
     ]) {
-      expect(await statusFor(host), host).toBe(200);
+      expect((await answerFor(host)).statusCode, host).toBe(200);
     }
     for (const host of ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example"]) {
-      expect(await statusFor(host), host).toBe(421);
+      const { statusCode, headers } = await answerFor(host);
+      expect(statusCode, host).toBe(421);
+      expect(headers).toMatchObject({
+        "x-request-id": "mine",
+        "x-broker-time": expect.stringMatching(/^\d{13}$/),
+        "x-tasso-units": "w=0 r=0 put=0 get=0",
+      });
     }
     await server.stop();
   });
