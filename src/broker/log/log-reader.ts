@@ -37,7 +37,6 @@ export class LogReader {
   readonly #tails = new Map<string, { readonly offset: number; readonly seenAt: number }>();
   /** Messages a row, as last seen: how many rows to ask for. */
   readonly #rowSizes = new Map<string, number>();
-
   readonly #cache: RowCache;
 
   constructor(directory: SegmentDirectory, cacheBytesMax: number) {
@@ -97,7 +96,7 @@ export class LogReader {
     this.#rememberShape(name, rows, end);
     for (const row of rows) this.#cache.add(queue, row);
     const maxOffset = page.more ? await this.#tailBehind(io, { partition, name, end }) : end;
-    if (!page.more) this.#tails.set(name, { offset: end, seenAt });
+    if (!page.more) this.#sawTail(name, end, seenAt);
     return { rows, minOffset: base, maxOffset };
   }
 
@@ -141,8 +140,14 @@ export class LogReader {
     const seenAt = io.clock.now();
     const last = await readLastRow(io, partition);
     const offset = last === undefined ? end : Math.max(last.base + last.count, end);
-    this.#tails.set(name, { offset, seenAt });
+    this.#sawTail(name, offset, seenAt);
     return offset;
+  }
+
+  /** A queue only grows, so a lower end comes from a read that was overtaken. */
+  #sawTail(name: string, offset: number, seenAt: number): void {
+    const known = this.#tails.get(name);
+    if (known === undefined || known.offset <= offset) this.#tails.set(name, { offset, seenAt });
   }
 
   #rememberShape(name: string, rows: readonly BatchRow[], end: number): void {
