@@ -28,5 +28,6 @@ export function describeWrite(write: Write): string {
         .match(/producer\d+-\d+-\d+/g) ?? []
     );
   });
-  return `${text} [${uids.join(" ")}]`;
+  // A binary message carries its uid twice: as its id and in its body.
+  return `${text} [${[...new Set(uids)].join(" ")}]`;
 }

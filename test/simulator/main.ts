@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { shrink } from "./shrink.ts";
-import { noBugShows, type RunReport, simulate } from "./simulation.ts";
+import { noBugShows, type RunOptions, type RunReport, simulate } from "./simulation.ts";
 
 /** `npm run sim`: one run or many, with everything needed to repeat a failing one. */
 const { values } = parseArgs({
@@ -11,6 +11,8 @@ const { values } = parseArgs({
     shrink: { type: "boolean", default: false },
     history: { type: "boolean", default: false },
     message: { type: "string" },
+    /** Options as `--shrink` prints them, to play that run again. */
+    replay: { type: "string" },
     "stop-at-first": { type: "boolean", default: false },
     /** Assertions inside the broker do not count. */
     "auditor-only": { type: "boolean", default: false },
@@ -30,7 +32,9 @@ let runs = 0;
 while (until === undefined ? runs < Number(values.seeds) : Date.now() < until) {
   const seed = first + runs++;
   const keepHistory = values.history || values.message !== undefined;
-  const { violations, ...rest } = await simulate({ seed, steps, keepHistory });
+  const played: RunOptions =
+    values.replay === undefined ? { seed, steps } : (JSON.parse(values.replay) as RunOptions);
+  const { violations, ...rest } = await simulate({ ...played, keepHistory });
   const counted = violations.filter(
     ({ invariant }) => !(values["auditor-only"] && invariant === noBugShows),
   );
@@ -46,7 +50,7 @@ while (until === undefined ? runs < Number(values.seeds) : Date.now() < until) {
   if (values.message !== undefined) print(historyOf(report, values.message).join("\n"));
   if (report.violations.length === 0) continue;
   failing.push(report);
-  print(`seed ${seed}: ${report.violations.length} violations`);
+  print(`seed ${report.options.seed}: ${report.violations.length} violations`);
   for (const { invariant, what } of report.violations.slice(0, 5)) print(`  ${invariant}: ${what}`);
   if (values["stop-at-first"]) break;
 }
@@ -58,7 +62,8 @@ print(
   `${runs} seeds from ${first}, ${steps} steps each: ${failing.length} with violations, ${seconds} s`,
 );
 const [worst] = failing;
-if (values.shrink && worst !== undefined) print("smallest failing run", await shrink(worst));
+if (values.shrink && worst !== undefined)
+  print(`smallest failing run: npm run sim -- --replay '${JSON.stringify(await shrink(worst))}'`);
 process.exitCode = failing.length > 0 ? 1 : 0;
 
 /** The lines that tell of a message: those that name it, and those of the row where it lies. */
