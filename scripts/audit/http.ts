@@ -75,14 +75,19 @@ export async function callJson<T>(
   return { status: reply.status, json: (text === "" ? undefined : JSON.parse(text)) as T };
 }
 
-/** The same where anything but success is the end. */
+const triesMax = 20;
+
+/** The same where anything but success is the end. A store that fails on purpose may refuse several times: 503 is asked again. */
 export async function expectJson<T>(
   url: string,
   method: string,
   path: string,
   value?: unknown,
 ): Promise<T> {
-  const { status, json } = await callJson<T>(url, method, path, value);
+  let { status, json } = await callJson<T>(url, method, path, value);
+  for (let tries = 1; status === 503 && tries < triesMax; tries++) {
+    ({ status, json } = await callJson<T>(url, method, path, value));
+  }
   if (status >= 300) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(json)}`);
   return json;
 }
