@@ -106,7 +106,7 @@ export class LmdbStore implements Store {
       encoding: "binary",
       compression: false,
       noSubdir: true,
-      // A transaction resolves after its fdatasync only without this.
+      // With it others read what is not flushed yet.
       overlappingSync: false,
       // With it a failed transaction rejects a promise that nobody holds, and Node ends the process.
       eventTurnBatching: false,
