@@ -1,4 +1,4 @@
-import { decodeRecord, encodeRecord } from "../record.ts";
+import { encodeRecord } from "../record.ts";
 
 /** A directory entry: what is known of the segment that begins at the base offset in its key. */
 export interface Segment {
@@ -9,8 +9,4 @@ export interface Segment {
 
 export function encodeSegment(segment: Segment): Uint8Array {
   return encodeRecord(segment);
-}
-
-export function decodeSegment(value: Uint8Array): Segment {
-  return decodeRecord<Segment>("segment", value);
 }
