@@ -1,9 +1,14 @@
 import { GroupOffsets } from "./consuming/group-offsets.ts";
-import { Log, type LogSettings } from "./log/log.ts";
+import { Log } from "./log/log.ts";
+import type { LogSettings } from "./log/log-settings.ts";
+import { doSegmentWork } from "./log/segment-work.ts";
 import { Unavailable } from "./ports/failures.ts";
 import type { Ports } from "./ports/ports.ts";
-import { deletionAlarm, tickTopicDeletions } from "./topics/topic-deletion.ts";
+import { doTopicDeletion } from "./topics/topic-deletion.ts";
 import { Topics } from "./topics/topics.ts";
+import type { DueWork } from "./work/work.ts";
+import { wakeForWork } from "./work/work-alarm.ts";
+import { tick, type WorkDone } from "./work/work-queue.ts";
 
 /** A sweep ends after so many steps and lets the alarm call it again, so that it fits any time limit. */
 const sweepStepsMax = 100;
@@ -18,10 +23,12 @@ export class Broker {
   readonly topics = new Topics();
   readonly log: Log;
   readonly groupOffsets = new GroupOffsets();
+  #sweeping: Promise<void> | undefined;
+  #sweepAgain = false;
 
   constructor(ports: Ports, settings: Partial<LogSettings> = {}) {
     this.ports = ports;
-    this.log = new Log(ports.clock, settings);
+    this.log = new Log(settings);
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */
@@ -31,28 +38,55 @@ export class Broker {
     { force }: { readonly force: boolean },
   ): Promise<void> {
     if (!force) await this.groupOffsets.expectNoLag(io, this.log, await this.topics.get(io, name));
-    const deleted = await this.topics.delete(io, name);
-    for (let queue = 0; queue < deleted.queues; queue++)
-      this.log.forget({ topicId: deleted.id, queue });
+    const { topic, restDueAt } = await this.topics.delete(io, name);
+    for (let queue = 0; queue < topic.queues; queue++)
+      this.log.forget({ topicId: topic.id, queue });
     try {
-      await this.sweep(io);
+      await wakeForWork(io, restDueAt);
     } catch (error) {
-      // The topic is gone and the note of it is stored; a later sweep finds it without the alarm.
+      // The topic is gone and the work of removing the rest is stored; a later sweep finds it without the alarm.
       if (!(error instanceof Unavailable)) throw error;
     }
   }
 
   /**
    * Does what is due and sets the alarm for what is not. The alarm calls it, and whoever runs a broker calls it now and
-   * then, so that nothing rests on the alarm alone. Bounded, repeatable, safe to run several times at once.
+   * then, so that nothing rests on the alarm alone. Bounded, repeatable, safe to run several times at once. Work on what
+   * is damaged is put off, the rest is done, and then it throws `Damaged`.
    */
-  async sweep(io: Ports): Promise<void> {
-    for (let step = 0; step < sweepStepsMax; step++) {
-      const { more, nextAt } = await tickTopicDeletions(io);
-      if (more) continue;
-      if (nextAt !== undefined) await io.alarm.set(deletionAlarm, nextAt);
-      return;
+  sweep(io: Ports): Promise<void> {
+    // Two at once in one process would do the same work twice. What came since the one under way began is for another.
+    this.#sweepAgain = true;
+    this.#sweeping ??= this.#sweepWhileAsked(io).finally(() => {
+      this.#sweeping = undefined;
+    });
+    return this.#sweeping;
+  }
+
+  async #sweepWhileAsked(io: Ports): Promise<void> {
+    while (this.#sweepAgain) {
+      this.#sweepAgain = false;
+      await this.#sweepOnce(io);
     }
-    await io.alarm.set(deletionAlarm, io.clock.now());
+  }
+
+  async #sweepOnce(io: Ports): Promise<void> {
+    const damages: Error[] = [];
+    let next: number | undefined = io.clock.now();
+    for (let step = 0; step < sweepStepsMax; step++) {
+      const { more, nextAt, damaged } = await tick(io, (ports, due) => this.#perform(ports, due));
+      if (damaged !== undefined) damages.push(damaged);
+      if (more) continue;
+      next = nextAt;
+      break;
+    }
+    if (next !== undefined) await wakeForWork(io, next);
+    for (const damaged of damages) throw damaged;
+  }
+
+  #perform(io: Ports, { dueAt, work }: DueWork): Promise<WorkDone> {
+    if (work.kind === "delete-topic")
+      return doTopicDeletion(io, { dueAt, work }, this.log.settings);
+    return doSegmentWork(io, this.log.changes, { dueAt, work });
   }
 }

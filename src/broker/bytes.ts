@@ -54,6 +54,18 @@ export function hex(bytes: Uint8Array): string {
   return text;
 }
 
+const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/** Four characters for every three bytes; a rest of one or two bytes is cut off. */
+export function base64url(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at + 2 < bytes.length; at += 3) {
+    const three = readU16(bytes, at) * 256 + (bytes[at + 2] ?? 0);
+    for (const shift of [18, 12, 6, 0]) text += base64Digits[(three >>> shift) & 63];
+  }
+  return text;
+}
+
 /** The bytes of an even number of hexadecimal digits. */
 export function fromHex(digits: string): Uint8Array {
   return Uint8Array.from({ length: digits.length / 2 }, (_, index) =>

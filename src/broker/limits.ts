@@ -13,6 +13,8 @@ export const limits = {
   /** One commit makes a topic and the first directory entry of each of its queues. */
   queuesPerTopicMax: 64,
   retentionMsMin: minute,
+  /** RocketMQ's fileReservedTime, 72 h. */
+  retentionMsDefault: 72 * 60 * minute,
   retentionMsMax: 3_650 * 24 * 60 * minute,
 
   messagesPerBatchMax: 1_024,
@@ -44,6 +46,10 @@ export const limits = {
   retryWindowMs: 10 * minute,
   /** No item vanishes from the log sooner than this after it was written. */
   rowLifeMsMin: 60 * minute,
+  /** Rows expire so much later than the retention asks, so that trimming comes first. */
+  rowGraceMs: 10 * minute,
+  /** A queue whose open segment expired goes on so many offsets later: more than a segment ever holds. */
+  lostJump: 2 ** 32,
   /** Age at which what a broker remembers of a topic or a segment is read again. */
   directoryAgeMsMax: 20 * second,
   topicAgeMsMax: 5 * second,

@@ -1,18 +1,23 @@
 import { concatBytes, readU64, utf8, writeU16, writeU32, writeU64 } from "./bytes.ts";
+import type { BlobKey } from "./ports/blobs.ts";
 import type { Key } from "./ports/store.ts";
 
 /**
- * The store's layout on one screen. The first byte of a partition says what lies in it; it is kept in data folders
+ * The layout of the store and of the blobs on one screen. The first byte of a partition says what lies in it; it is kept in data folders
  * and tables, so a letter is never given a second meaning.
  *
- * | letter | partition            | sort          | value          | written                    |
- * |--------|----------------------|---------------|----------------|----------------------------|
- * | T      | (one)                | topic name    | topic          | by compare and set         |
- * | I      | (one)                | "topic"       | last topic id  | by compare and set         |
- * | S      | topic, queue         | base offset   | segment        | made with its predecessor  |
- * | B      | topic, queue, base   | base offset   | batch row      | once                       |
- * | G      | topic, queue         | group name    | group offset   | by compare and set         |
- * | D      | (one)                | topic         | topic deletion | by compare and set         |
+ * | letter | partition                | sort          | value         | written                            |
+ * |--------|--------------------------|---------------|---------------|------------------------------------|
+ * | T      | (one)                    | topic name    | topic         | by compare and set                 |
+ * | I      | (one)                    | "topic"       | last topic id | by compare and set                 |
+ * | S      | topic, queue             | base offset   | segment       | made when its predecessor is ended |
+ * | B      | topic, queue, base, part | base offset   | batch row     | once                               |
+ * | G      | topic, queue             | group name    | group offset  | by compare and set                 |
+ * | W      | (one)                    | due time, id  | work item     | with what makes it necessary       |
+ *
+ * | blob                                    | holds                                                        |
+ * |-----------------------------------------|--------------------------------------------------------------|
+ * | segments/{topic}/{queue}/{base}.{part}  | the rows of an archived segment                              |
  *
  * A topic stands in every key by its numeric id, so one that is made again under the name of a deleted one meets
  * nothing of it.
@@ -24,12 +29,18 @@ export interface QueueId {
   readonly queue: number;
 }
 
+/** A segment of a queue. Of several parts with one base only the last one ever holds messages. */
+export interface SegmentId {
+  readonly base: number;
+  readonly part: number;
+}
+
 export const partitions = {
   topics: utf8("T"),
-  deletions: utf8("D"),
+  work: utf8("W"),
   segments: (queue: QueueId) => queuePartition("S", queue),
-  batches: (queue: QueueId, segmentBase: number) =>
-    concatBytes([queuePartition("B", queue), offsetKey(segmentBase)]),
+  batches: (queue: QueueId, segment: SegmentId) =>
+    concatBytes([queuePartition("B", queue), offsetKey(segment.base), u16(segment.part)]),
   groupOffsets: (queue: QueueId) => queuePartition("G", queue),
 } as const;
 
@@ -44,8 +55,20 @@ export const keys = {
     partition: partitions.groupOffsets(queue),
     sort: utf8(group),
   }),
-  deletion: (topicId: number): Key => ({ partition: partitions.deletions, sort: u32(topicId) }),
+  work: (dueAt: number, id: string): Key => ({
+    partition: partitions.work,
+    sort: concatBytes([offsetKey(dueAt), utf8(id)]),
+  }),
 } as const;
+
+/** The blobs that hold what a topic's archived segments held. */
+export function archivePrefix(topicId: number): string {
+  return `segments/${topicId}/`;
+}
+
+export function archiveKey({ topicId, queue }: QueueId, { base, part }: SegmentId): BlobKey {
+  return `${archivePrefix(topicId)}${queue}/${String(base).padStart(16, "0")}.${part}`;
+}
 
 /** A queue offset as a sort key. */
 export function offsetKey(offset: number): Uint8Array {
@@ -55,6 +78,11 @@ export function offsetKey(offset: number): Uint8Array {
 }
 
 export function queueOffsetOf(sort: Uint8Array): number {
+  return readU64(sort, 0);
+}
+
+/** When a work item is due, from its sort key (ms). */
+export function dueAtOf(sort: Uint8Array): number {
   return readU64(sort, 0);
 }
 
@@ -71,8 +99,8 @@ function queuePartition(letter: string, { topicId, queue }: QueueId): Uint8Array
   return bytes;
 }
 
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  writeU32(bytes, 0, value);
+function u16(value: number): Uint8Array {
+  const bytes = new Uint8Array(2);
+  writeU16(bytes, 0, value);
   return bytes;
 }

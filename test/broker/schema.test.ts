@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { keyId } from "../../src/broker/ports/store.ts";
-import { keys, offsetKey, partitions, queueOffsetOf } from "../../src/broker/schema.ts";
+import { archiveKey, dueAtOf, keys, offsetKey, partitions, queueOffsetOf } from "../../src/broker/schema.ts";
 
 const offset = fc.oneof(fc.maxSafeNat(), fc.nat(1_000), fc.constantFrom(0, 255, 256, 2 ** 32));
 const queueId = fc.record({
@@ -19,11 +19,12 @@ describe("the keys of the store", () => {
     );
   });
 
-  it("sort topic deletions as the topics' ids", () => {
+  it("sort work by when it is due, and tell it", () => {
     fc.assert(
-      fc.property(queueId, queueId, ({ topicId: a }, { topicId: b }) => {
-        const [first, second] = [keys.deletion(a).sort, keys.deletion(b).sort];
-        expect(Math.sign(Buffer.compare(first, second))).toBe(Math.sign(a - b));
+      fc.property(offset, offset, fc.string(), fc.string(), (a, b, x, y) => {
+        const [first, second] = [keys.work(a, x).sort, keys.work(b, y).sort];
+        if (a !== b) expect(Math.sign(Buffer.compare(first, second))).toBe(Math.sign(a - b));
+        expect(dueAtOf(first)).toBe(a);
       }),
     );
   });
@@ -34,7 +35,7 @@ describe("the keys of the store", () => {
         const of = (queue: typeof a, base: number) => [
           partitions.segments(queue),
           partitions.groupOffsets(queue),
-          partitions.batches(queue, base),
+          partitions.batches(queue, { base, part: 0 }),
         ];
         const names = [...of(a, x), ...of(b, y)].map((bytes) => Buffer.from(bytes).toString("hex"));
         const sameQueue = a.topicId === b.topicId && a.queue === b.queue;
@@ -54,8 +55,9 @@ describe("the keys of the store", () => {
       keys.segment(queue, 1),
       keys.groupOffset(queue, "a"),
       keys.groupOffset(queue, "b"),
-      keys.deletion(1),
-      keys.deletion(2),
+      keys.work(1, "a"),
+      keys.work(1, "b"),
+      keys.work(2, "a"),
     ].map(keyId);
     expect(new Set(all).size).toBe(all.length);
   });
@@ -64,10 +66,15 @@ describe("the keys of the store", () => {
     const queue = { topicId: 0x01020304, queue: 0x0506 };
     const digits = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
     expect(digits(partitions.segments(queue))).toBe("53010203040506");
-    expect(digits(partitions.batches(queue, 7))).toBe("420102030405060000000000000007");
+    expect(digits(partitions.batches(queue, { base: 7, part: 8 }))).toBe(
+      "4201020304050600000000000000070008",
+    );
     expect(digits(partitions.groupOffsets(queue))).toBe("47010203040506");
     expect(digits(partitions.topics)).toBe("54");
-    expect(digits(partitions.deletions)).toBe("44");
+    expect(digits(partitions.work)).toBe("57");
+    expect(archiveKey({ topicId: 1, queue: 2 }, { base: 7, part: 8 })).toBe(
+      "segments/1/2/0000000000000007.8",
+    );
     expect(digits(keys.lastTopicId.partition)).toBe("49");
   });
 });

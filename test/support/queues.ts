@@ -1,6 +1,12 @@
-import { type PlacedBatch, placedBatches, readBatchRow } from "../../src/broker/log/batch-row.ts";
+import {
+  isSeal,
+  type PlacedBatch,
+  placedBatches,
+  readBatchRow,
+} from "../../src/broker/log/batch-row.ts";
+import { readEntries } from "../../src/broker/log/segment-directory.ts";
 import type { Ports } from "../../src/broker/ports/ports.ts";
-import { offsetKey, partitions, type QueueId, queueOffsetOf } from "../../src/broker/schema.ts";
+import { offsetKey, partitions, type QueueId } from "../../src/broker/schema.ts";
 import { Topics } from "../../src/broker/topics/topics.ts";
 
 /** A topic with one queue. */
@@ -13,14 +19,14 @@ export async function makeQueue(io: Ports, name = "orders"): Promise<QueueId> {
 export async function everythingIn(io: Ports, queue: QueueId): Promise<PlacedBatch[]> {
   const found: PlacedBatch[] = [];
   let next: number | undefined;
-  const directory = await io.store.scan({ partition: partitions.segments(queue), limit: 1_000 });
-  for (const entry of directory.items) {
-    const partition = partitions.batches(queue, queueOffsetOf(entry.key.sort));
+  for (const { base, segment } of await readEntries(io, queue, { limit: 1_000 })) {
+    const partition = partitions.batches(queue, { base, part: segment.part });
     let from = offsetKey(0);
     for (let more = true; more; ) {
       const page = await io.store.scan({ partition, from, limit: 1_000 });
       for (const item of page.items) {
         const row = readBatchRow(item);
+        if (isSeal(row)) continue;
         if (next !== undefined && row.base !== next) throw new Error(`a gap at ${next}`);
         next = row.base + row.count;
         from = offsetKey(next);

@@ -1,4 +1,4 @@
-import { readU32, readU48, writeU32, writeU48 } from "../bytes.ts";
+import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from "../bytes.ts";
 import { crc32c } from "../crc32c.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Item } from "../ports/store.ts";
@@ -8,17 +8,25 @@ import { BatchFormatError } from "./batch-format-error.ts";
 
 /**
  * One row of the log: one or more batches, landed by one conditional put under the queue offset of the first message.
- * Offsets live in the key, never in a batch, so a batch can be put elsewhere without being encoded again.
+ * Offsets live in the key, never in a batch, so a batch can be put elsewhere without being encoded again. A row without
+ * batches is a seal: its segment ends there.
  */
 export interface BatchRow {
   readonly base: number;
-  /** Messages in all its batches: the next row begins at `base + count`. */
+  /** Messages in all its batches: the next row begins at `base + count`. 0: a seal. */
   readonly count: number;
   /** Broker time of the append (ms), never less than the row's before. */
   readonly storedAt: number;
+  /** Which row of its segment it is, from 0. */
+  readonly index: number;
+  /** Bytes of its segment's rows up to this one, itself included. */
+  readonly segmentBytes: number;
   /** The batches, encoded, one behind the other. */
   readonly batches: Uint8Array;
 }
+
+/** What a row says of itself and its place in its segment. */
+export type RowHead = Pick<BatchRow, "storedAt" | "index" | "segmentBytes">;
 
 /** A batch of a row and the offset of its first message. */
 export interface PlacedBatch {
@@ -27,15 +35,27 @@ export interface PlacedBatch {
   readonly batch: Batch;
 }
 
-const headBytes = 15;
+export const rowHeadBytes = 21;
 const formatVersion = 1;
-const at = { version: 0, storedAt: 1, count: 7, checksum: 11 } as const;
+const at = {
+  version: 0,
+  storedAt: 1,
+  count: 7,
+  index: 11,
+  segmentBytes: 13,
+  checksum: 17,
+} as const;
 
-/** A row in parts: its head, and the batches as they are. */
-export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uint8Array[] {
-  const head = new Uint8Array(headBytes);
+/** A row in parts: its head, and the batches as they are. None: a seal. */
+export function encodeBatchRow(
+  { storedAt, index, segmentBytes }: RowHead,
+  batches: readonly Batch[],
+): Uint8Array[] {
+  const head = new Uint8Array(rowHeadBytes);
   head[at.version] = formatVersion;
   writeU48(head, at.storedAt, storedAt);
+  writeU16(head, at.index, index);
+  writeU32(head, at.segmentBytes, segmentBytes);
   writeU32(
     head,
     at.count,
@@ -47,18 +67,24 @@ export function encodeBatchRow(storedAt: number, batches: readonly Batch[]): Uin
 
 /** Reads the head of a row, under a checksum of its own. Throws `Damaged`. */
 export function readBatchRow({ key, value }: Pick<Item, "key" | "value">): BatchRow {
-  const intact = value.length > headBytes && value[0] === formatVersion;
+  const intact = value.length >= rowHeadBytes && value[0] === formatVersion;
   if (!intact || readU32(value, at.checksum) !== crc32c(value, 0, at.checksum))
     throw new Damaged("batch row");
   return {
     base: queueOffsetOf(key.sort),
     count: readU32(value, at.count),
     storedAt: readU48(value, at.storedAt),
-    batches: value.subarray(headBytes),
+    index: readU16(value, at.index),
+    segmentBytes: readU32(value, at.segmentBytes),
+    batches: value.subarray(rowHeadBytes),
   };
 }
 
 const verified = new WeakMap<BatchRow, PlacedBatch[]>();
+
+export function isSeal(row: BatchRow): boolean {
+  return row.count === 0;
+}
 
 /** The batches of a row, each verified against its checksum, once for as long as somebody keeps the row. Throws `Damaged`. */
 export function placedBatches(row: BatchRow): readonly PlacedBatch[] {

@@ -1,16 +1,26 @@
 import { BrokerError } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import { storeLimits } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
-import { type BatchRow, readBatchRow } from "./batch-row.ts";
+import { readArchivedRows } from "./archived-rows.ts";
+import { type BatchRow, isSeal, readBatchRow } from "./batch-row.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
+import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
+import type { SegmentChanges } from "./segment-changes.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
   readonly messagesMax: number;
   readonly bytesMax: number;
+}
+
+/** Both ends of a queue: the offset of its first message, and that of the next one to come. */
+export interface QueueRange {
+  readonly min: number;
+  readonly max: number;
 }
 
 export interface RowsRead {
@@ -24,14 +34,25 @@ export interface RowsRead {
 /** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
 const tailAgeMsMax = 1_000;
 const boundariesKept = 10_000;
-const brokenReadsMax = 3;
+const readsMax = 5;
+
+/** What one look at the store showed. */
+interface Found {
+  readonly rows: BatchRow[];
+  /** The offset behind them. */
+  readonly end: number;
+  /** Set where the queue ends there. */
+  readonly tail: boolean;
+}
 
 /**
- * Reads queues from any offset: one scan, and a second one where the offset lies inside a row or at a tail that this
- * process has not met before. What it remembers cannot become wrong: where a row ended, one ends for ever.
+ * Reads queues from any offset: one scan, or one ranged get of an archived segment, and a second scan where the offset
+ * lies inside a row or at a tail that this process has not met before. What it remembers cannot become wrong: where a
+ * row ended, one ends for ever.
  */
 export class LogReader {
   readonly #directory: SegmentDirectory;
+  readonly #changes: SegmentChanges;
   /** Places where a row is known to end, so that an empty scan from there proves the tail. */
   readonly #boundaries = new Set<string>();
   readonly #tails = new Map<string, { readonly offset: number; readonly seenAt: number }>();
@@ -39,18 +60,19 @@ export class LogReader {
   readonly #rowSizes = new Map<string, number>();
   readonly #cache: RowCache;
 
-  constructor(directory: SegmentDirectory, cacheBytesMax: number) {
+  constructor(directory: SegmentDirectory, changes: SegmentChanges, cacheBytesMax: number) {
     this.#directory = directory;
+    this.#changes = changes;
     this.#cache = new RowCache(cacheBytesMax);
   }
 
   /**
-   * The rows from `offset` on. At least one row if there is one; fewer than asked for does not mean the end. Rows that
-   * do not follow each other are read again with a fresh directory, never passed over (rule 12 of the log): they may
-   * have been removed between two reads.
+   * The rows from `offset` on. At least one row if there is one; fewer than asked for does not mean the end. Where the
+   * directory that was remembered leads nowhere, or rows do not follow each other, all is read again, never passed over
+   * (rule 12 of the log): a segment may have been sealed, archived or trimmed between two reads.
    */
   async read(io: Ports, queue: QueueId, offset: number, readLimits: ReadLimits): Promise<RowsRead> {
-    for (let attempt = 1; attempt <= brokenReadsMax; attempt++) {
+    for (let attempt = 1; attempt <= readsMax; attempt++) {
       const read = await this.#readOnce(io, queue, offset, readLimits);
       if (read !== undefined) return read;
       this.#directory.forget(queue);
@@ -58,53 +80,124 @@ export class LogReader {
     throw new Damaged("chain of rows");
   }
 
-  /** `undefined` where the rows do not follow each other. */
+  /** Both ends of a queue: the offset of the first message that it holds, and that of the next one that comes. */
+  async range(io: Ports, queue: QueueId): Promise<QueueRange> {
+    for (let attempt = 1; attempt <= readsMax; attempt++) {
+      const first = await this.#directory.first(io, queue);
+      const gone = hasExpired(first, io.clock.now());
+      const max = gone ? undefined : await this.#readTail(io, queue);
+      if (max !== undefined) return { min: first.base, max };
+      if (gone) await this.#giveUp(io, queue, first);
+      this.#directory.forget(queue);
+    }
+    throw new Damaged("chain of rows");
+  }
+
+  /** Takes note of where a queue ends, as an append in this process showed it. */
+  sawTail(queue: QueueId, { offset, issuedAt }: { offset: number; issuedAt: number }): void {
+    this.#sawTail(queueName(queue), offset, issuedAt);
+  }
+
+  /** `undefined` where what was remembered of the directory is out of date. */
   async #readOnce(
     io: Ports,
     queue: QueueId,
     offset: number,
-    { messagesMax, bytesMax }: ReadLimits,
+    readLimits: ReadLimits,
   ): Promise<RowsRead | undefined> {
-    const base = await this.#directory.activeBase(io, queue);
-    const partition = partitions.batches(queue, base);
-    const name = queueName(queue);
-    const cached = this.#cachedRows(queue, offset, { messagesMax, bytesMax });
-    if (cached !== undefined) {
-      const { rows, end } = cached;
-      return {
-        rows,
-        minOffset: base,
-        maxOffset: await this.#tailBehind(io, { partition, name, end }),
-      };
+    const { base: minOffset } = await this.#directory.first(io, queue);
+    const cached = offset < minOffset ? undefined : this.#cachedRows(queue, offset, readLimits);
+    const entry =
+      cached === undefined ? await this.#directory.holding(io, queue, offset) : undefined;
+    if (cached === undefined && entry === undefined)
+      return await this.#refuse(io, queue, offset);
+    if (entry !== undefined && hasExpired(entry, io.clock.now())) {
+      await this.#giveUp(io, queue, entry);
+      return undefined;
     }
+    const issuedAt = io.clock.now();
+    const found = cached ?? (entry && (await this.#found(io, queue, entry, offset, readLimits)));
+    if (found === undefined) return undefined;
+    const { rows, end, tail } = found;
+    if (cached === undefined) this.#remember(queue, rows, end);
+    if (tail) this.#sawTail(queueName(queue), end, issuedAt);
+    const isFarBehind = entry !== undefined && "end" in entry.segment;
+    const ageMax = isFarBehind ? limits.directoryAgeMsMax : tailAgeMsMax;
+    const maxOffset = tail ? end : await this.#tailBehind(io, queue, end, ageMax);
+    return maxOffset === undefined ? undefined : { rows, minOffset, maxOffset };
+  }
+
+  #found(
+    io: Ports,
+    queue: QueueId,
+    entry: DirectoryEntry,
+    offset: number,
+    readLimits: ReadLimits,
+  ): Promise<Found | undefined> {
+    return isIn(entry, "archived")
+      ? this.#archived(io, queue, entry, offset, readLimits)
+      : this.#stored(io, queue, entry, offset, readLimits);
+  }
+
+  async #archived(
+    io: Ports,
+    queue: QueueId,
+    entry: DirectoryEntry<ArchivedSegment>,
+    offset: number,
+    { messagesMax, bytesMax }: ReadLimits,
+  ): Promise<Found | undefined> {
+    const { base, segment } = entry;
+    const messageBytes = segment.bytes / (segment.end - base);
+    const bytesWanted = Math.min(bytesMax, messagesMax * messageBytes);
+    const rows = await readArchivedRows(io, queue, entry, { offset, bytesWanted });
+    const end = rows && endOf(rows, offset);
+    return rows && end !== undefined ? { rows, end, tail: false } : undefined;
+  }
+
+  async #stored(
+    io: Ports,
+    queue: QueueId,
+    entry: DirectoryEntry,
+    offset: number,
+    { messagesMax, bytesMax }: ReadLimits,
+  ): Promise<Found | undefined> {
+    const { base, segment } = entry;
+    const partition = partitions.batches(queue, { base, part: segment.part });
+    const name = queueName(queue);
     const rowsWanted = Math.ceil(messagesMax / (this.#rowSizes.get(name) ?? 1));
     const limit = Math.min(rowsWanted + 1, storeLimits.scanItemsMax);
-    const seenAt = io.clock.now();
     const page = await io.store.scan({ partition, from: offsetKey(offset), limit, bytesMax });
     const rows = page.items.map(readBatchRow);
-    if (rows[0]?.base !== offset && !this.#isTail(name, offset, rows)) {
+    const proven = rows[0]?.base === offset || (rows.length === 0 && this.#isEnd(name, offset));
+    if (!proven) {
       const holder = await readRowAtOrBelow(io, partition, offset);
       const holderEnd = holder === undefined ? base : holder.base + holder.count;
       if (holder !== undefined && holderEnd > offset) rows.unshift(holder);
-      else if (rows.length > 0) return undefined;
-      else if (holderEnd < offset || offset < base) {
-        throw outOfRange(queue, offset, { min: base, max: holderEnd });
-      }
+      // Another segment has begun since, or rows have gone since.
+      else if (rows.length > 0 || (holder !== undefined && isSeal(holder))) return undefined;
+      else if ("end" in segment) return undefined;
+      else if (holderEnd < offset) return await this.#refuse(io, queue, offset);
     }
+    const seal = rows.at(-1);
+    const sealed = seal !== undefined && isSeal(seal);
+    if (sealed) rows.pop();
     const end = endOf(rows, offset);
-    if (end === undefined) return undefined;
-    this.#rememberShape(name, rows, end);
-    for (const row of rows) this.#cache.add(queue, row);
-    const maxOffset = page.more ? await this.#tailBehind(io, { partition, name, end }) : end;
-    if (!page.more) this.#sawTail(name, end, seenAt);
-    return { rows, minOffset: base, maxOffset };
+    if (end === undefined || (sealed && seal.base !== end)) return undefined;
+    if (rows.length === 0 && (sealed || "end" in segment)) return undefined;
+    return { rows, end, tail: !page.more && !sealed && !("end" in segment) };
   }
 
-  /** Both ends of a queue: the offset of the first message that it holds, and that of the next one that comes. */
-  async range(io: Ports, queue: QueueId): Promise<{ readonly min: number; readonly max: number }> {
-    const base = await this.#directory.activeBase(io, queue);
-    const last = await readLastRow(io, partitions.batches(queue, base));
-    return { min: base, max: last === undefined ? base : last.base + last.count };
+  /** Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read. */
+  async #giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
+    if (isIn(entry, "open")) await this.#changes.lose(io, queue, entry);
+    else while ((await this.#changes.trim(io, queue, entry.base)).more);
+  }
+
+  /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */
+  async #refuse(io: Ports, queue: QueueId, offset: number): Promise<undefined> {
+    this.#directory.forget(queue);
+    const range = await this.range(io, queue);
+    if (offset < range.min || offset > range.max) throw outOfRange(queue, offset, range);
   }
 
   /** All that is asked for, if it was read lately. */
@@ -112,7 +205,7 @@ export class LogReader {
     queue: QueueId,
     offset: number,
     { messagesMax, bytesMax }: ReadLimits,
-  ): { readonly rows: BatchRow[]; readonly end: number } | undefined {
+  ): Found | undefined {
     const rows: BatchRow[] = [];
     let end = offset;
     for (let bytes = 0; end - offset < messagesMax && bytes < bytesMax; ) {
@@ -122,25 +215,41 @@ export class LogReader {
       end += row.count;
       bytes += row.batches.length;
     }
-    return { rows, end };
+    return { rows, end, tail: false };
   }
 
-  #isTail(name: string, offset: number, rows: readonly BatchRow[]): boolean {
-    return rows.length === 0 && this.#boundaries.has(`${name}@${offset}`);
+  #isEnd(name: string, offset: number): boolean {
+    return this.#boundaries.has(`${name}@${offset}`);
   }
 
+  /** An end of the queue behind `end`, seen at most `ageMax` ms ago. `undefined` where the directory is out of date. */
   async #tailBehind(
     io: Ports,
-    { partition, name, end }: { partition: Uint8Array; name: string; end: number },
-  ): Promise<number> {
-    const known = this.#tails.get(name);
+    queue: QueueId,
+    end: number,
+    ageMax: number,
+  ): Promise<number | undefined> {
+    const known = this.#tails.get(queueName(queue));
     // There may be more behind `end`, so an end that is not behind it may be out of date.
-    if (known !== undefined && known.offset > end && io.clock.now() - known.seenAt < tailAgeMsMax)
+    if (known !== undefined && known.offset > end && io.clock.now() - known.seenAt < ageMax)
       return known.offset;
+    const tail = await this.#readTail(io, queue);
+    return tail && Math.max(tail, end);
+  }
+
+  /** Where the queue ends. `undefined` where its last segment has been sealed or given up since it was looked up. */
+  async #readTail(io: Ports, queue: QueueId): Promise<number | undefined> {
+    const entry = await this.#directory.last(io, queue);
     const seenAt = io.clock.now();
-    const last = await readLastRow(io, partition);
-    const offset = last === undefined ? end : Math.max(last.base + last.count, end);
-    this.#sawTail(name, offset, seenAt);
+    if (hasExpired(entry, seenAt)) {
+      await this.#giveUp(io, queue, entry);
+      return undefined;
+    }
+    const { base, segment } = entry;
+    const last = await readLastRow(io, partitions.batches(queue, { base, part: segment.part }));
+    if (last !== undefined && isSeal(last)) return undefined;
+    const offset = last === undefined ? base : last.base + last.count;
+    this.#sawTail(queueName(queue), offset, seenAt);
     return offset;
   }
 
@@ -150,7 +259,9 @@ export class LogReader {
     if (known === undefined || known.offset <= offset) this.#tails.set(name, { offset, seenAt });
   }
 
-  #rememberShape(name: string, rows: readonly BatchRow[], end: number): void {
+  #remember(queue: QueueId, rows: readonly BatchRow[], end: number): void {
+    const name = queueName(queue);
+    for (const row of rows) this.#cache.add(queue, row);
     this.#boundaries.add(`${name}@${end}`);
     if (this.#boundaries.size > boundariesKept) {
       for (const oldest of this.#boundaries) {
@@ -173,11 +284,7 @@ function endOf(rows: readonly BatchRow[], offset: number): number | undefined {
   return end;
 }
 
-function outOfRange(
-  { queue }: QueueId,
-  offset: number,
-  range: { min: number; max: number },
-): BrokerError {
+function outOfRange({ queue }: QueueId, offset: number, range: QueueRange): BrokerError {
   return new BrokerError(
     "out_of_range",
     `queue ${queue} holds the offsets from ${range.min} up to ${range.max}`,

@@ -1,51 +1,50 @@
 import { assert } from "../assert.ts";
+import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import type { Clock } from "../ports/clock.ts";
+import { Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import { type QueueId, queueName } from "../schema.ts";
+import { wakeForWork } from "../work/work-alarm.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Batch } from "./batch.ts";
-import { LogReader, type ReadLimits, type RowsRead } from "./log-reader.ts";
+import { LogReader, type QueueRange, type ReadLimits, type RowsRead } from "./log-reader.ts";
+import { type LogSettings, logSettings } from "./log-settings.ts";
 import type { Appended } from "./pending-append.ts";
 import { QueueAppender } from "./queue-appender.ts";
+import { isIn } from "./segment.ts";
+import { SegmentChanges } from "./segment-changes.ts";
 import { SegmentDirectory } from "./segment-directory.ts";
+import { endOfRows } from "./segment-work.ts";
 
 export interface WaitLimits extends ReadLimits {
   /** How long to wait for a message where there is none (ms). */
   readonly waitMs: number;
 }
 
-export interface LogSettings {
-  /** Batches that arrive together go into one commit of at most so many bytes, or alone. Default 1 MB. */
-  readonly groupBytesMax: number;
-  /** How often a long poll looks for what other processes appended (ms). Default 100. */
-  readonly pollMs: number;
-  /** Rows that were read lately are kept up to so many bytes. Default 64 MB. */
-  readonly cacheBytesMax: number;
-}
-
-const MB = 1_048_576;
-
 /** The queues of a cell, as one broker works on them. What it holds in memory only saves requests. */
 export class Log {
   readonly arrivals = new Arrivals();
-  readonly #directory: SegmentDirectory;
+  readonly settings: LogSettings;
+  readonly changes: SegmentChanges;
+  readonly #directory = new SegmentDirectory();
   readonly #reader: LogReader;
   readonly #appenders = new Map<string, QueueAppender>();
-  readonly #groupBytesMax: number;
-  readonly #pollMs: number;
 
-  constructor(clock: Clock, settings: Partial<LogSettings> = {}) {
-    const { groupBytesMax = 1 * MB, pollMs = 100, cacheBytesMax = 64 * MB } = settings;
-    this.#directory = new SegmentDirectory(clock);
-    this.#reader = new LogReader(this.#directory, cacheBytesMax);
-    this.#groupBytesMax = groupBytesMax;
-    this.#pollMs = pollMs;
+  constructor(settings: Partial<LogSettings> = {}) {
+    this.settings = logSettings(settings);
+    this.changes = new SegmentChanges(this.settings);
+    this.#reader = new LogReader(this.#directory, this.changes, this.settings.cacheBytesMax);
   }
 
-  append(io: Ports, queue: QueueId, batch: Batch): Promise<Appended> {
+  /** A segment that is opened for this batch keeps it for `retentionMs`. */
+  append(
+    io: Ports,
+    queue: QueueId,
+    batch: Batch,
+    { retentionMs = limits.retentionMsDefault }: { readonly retentionMs?: number } = {},
+  ): Promise<Appended> {
     assert(batch.bytes.length <= limits.batchBytesMax, "a batch that is appended fits a row");
-    return this.#appender(queue).append(io, batch);
+    return this.#appender(queue).append(io, batch, retentionMs);
   }
 
   /** Reads rows, waiting up to `waitMs` for the first. An append in this process wakes it at once, one elsewhere within `pollMs`. */
@@ -55,19 +54,44 @@ export class Log {
       const read = await this.#reader.read(io, queue, offset, options);
       const left = until - io.clock.now();
       if (read.rows.length > 0 || left <= 0 || this.arrivals.closed) return read;
-      await this.arrivals.wait(io.clock, queue, Math.min(left, this.#pollMs));
+      await this.arrivals.wait(io.clock, queue, Math.min(left, this.settings.pollMs));
     }
   }
 
   /** Both ends of a queue: the offset of its first message and that of the next one to come. */
-  range(io: Ports, queue: QueueId): Promise<{ readonly min: number; readonly max: number }> {
+  range(io: Ports, queue: QueueId): Promise<QueueRange> {
     return this.#reader.range(io, queue);
+  }
+
+  /** Seals what the queue holds so far, so that it is archived now rather than when it is big or old enough. */
+  async seal(io: Ports, queue: QueueId): Promise<void> {
+    for (let attempt = 1; attempt <= sealAttemptsMax; attempt++) {
+      this.#directory.forget(queue);
+      const entry = await this.#directory.last(io, queue);
+      if (!isIn(entry, "open")) return;
+      const { base, segment } = entry;
+      const end = await endOfRows(io, { ...queue, base, part: segment.part });
+      if (end?.rows === 0) return;
+      const next = end && (await this.changes.seal(io, queue, entry, end));
+      this.#directory.forget(queue);
+      if (next !== undefined) return this.#wake(io);
+    }
+    throw new BrokerError("contention", "others always appended", { queue: queue.queue });
   }
 
   /** Drops what is remembered of a queue that is gone. */
   forget(queue: QueueId): void {
     this.#directory.forget(queue);
     this.#appenders.delete(queueName(queue));
+  }
+
+  async #wake(io: Ports): Promise<void> {
+    try {
+      await wakeForWork(io, io.clock.now());
+    } catch (error) {
+      // The work is stored; a later sweep finds it without the alarm.
+      if (!(error instanceof Unavailable)) throw error;
+    }
   }
 
   #appender(queue: QueueId): QueueAppender {
@@ -77,10 +101,17 @@ export class Log {
     const appender = new QueueAppender({
       queue,
       directory: this.#directory,
-      groupBytesMax: this.#groupBytesMax,
-      onAppend: () => this.arrivals.announce(queue),
+      changes: this.changes,
+      settings: this.settings,
+      onAppend: (tail) => {
+        this.#reader.sawTail(queue, tail);
+        this.arrivals.announce(queue);
+      },
+      onSeal: (io) => this.#wake(io),
     });
     this.#appenders.set(name, appender);
     return appender;
   }
 }
+
+const sealAttemptsMax = 20;

@@ -18,13 +18,20 @@ export class PendingAppend {
   readonly batch: Batch;
   /** From then on its sender is told that the queue is contended rather than kept waiting. */
   readonly giveUpAt: number;
+  /** The topic's retention: a segment that is opened for this batch keeps it so long (ms). */
+  readonly retentionMs: number;
   /** The chain in which it is known not to have landed. */
   coveredIn: TailChain | undefined;
   readonly #callers: Caller[];
 
-  constructor(batch: Batch, giveUpAt: number, caller: Caller) {
+  constructor(
+    batch: Batch,
+    { giveUpAt, retentionMs }: { readonly giveUpAt: number; readonly retentionMs: number },
+    caller: Caller,
+  ) {
     this.batch = batch;
     this.giveUpAt = giveUpAt;
+    this.retentionMs = retentionMs;
     this.#callers = [caller];
   }
 

@@ -8,14 +8,26 @@ import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId } from "../schema.ts";
 import type { Batch } from "./batch.ts";
-import { encodeBatchRow, placedBatches, readBatchRow } from "./batch-row.ts";
+import {
+  type BatchRow,
+  encodeBatchRow,
+  placedBatches,
+  readBatchRow,
+  rowHeadBytes,
+} from "./batch-row.ts";
+import type { LogSettings } from "./log-settings.ts";
 import { type Appended, PendingAppend } from "./pending-append.ts";
-import { readLastRow, rowsBelow, rowsFrom } from "./queue-rows.ts";
+import { rowsBelow, rowsFrom } from "./queue-rows.ts";
+import { type DirectoryEntry, hasExpired, isIn, type OpenSegment } from "./segment.ts";
+import type { SegmentChanges } from "./segment-changes.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
+import { endOfRows } from "./segment-work.ts";
 import { lookBackTo, TailChain } from "./tail-chain.ts";
 
 type Put = Extract<Write, { kind: "put" }>;
 
+/** So often the directory may have changed under an append before its sender is told. */
+const turnsMax = 20;
 /** So long an append is tried against contention before its sender is told. */
 const patienceMs = 10_000;
 /** A remembered tail is used while the chance that somebody else appended since is below this: a refused put costs as much as five reads. */
@@ -33,11 +45,13 @@ const backoffMsMax = 100;
 export class QueueAppender {
   readonly #queue: QueueId;
   readonly #directory: SegmentDirectory;
-  readonly #onAppend: () => void;
-  readonly #groupBytesMax: number;
+  readonly #changes: SegmentChanges;
+  readonly #settings: LogSettings;
+  readonly #onAppend: (tail: TailChain) => void;
+  readonly #onSeal: (io: Ports) => Promise<void>;
   #waiting: PendingAppend[] = [];
   #working = false;
-  #segment: { readonly base: number; readonly partition: Uint8Array } | undefined;
+  #segment: ActiveSegment | undefined;
   #chain: TailChain | undefined;
   /** Rows a millisecond that others append here, averaged over about a second. */
   #foreignRate = 0;
@@ -46,22 +60,26 @@ export class QueueAppender {
   constructor(options: {
     readonly queue: QueueId;
     readonly directory: SegmentDirectory;
-    /** Batches that go into one commit have at most so many bytes together, or are alone. */
-    readonly groupBytesMax: number;
+    readonly changes: SegmentChanges;
+    readonly settings: LogSettings;
     /** Called when rows were added, by whomever. */
-    readonly onAppend: () => void;
+    readonly onAppend: (tail: TailChain) => void;
+    /** Called when a segment was sealed here, so that there is work to do. */
+    readonly onSeal: (io: Ports) => Promise<void>;
   }) {
     this.#queue = options.queue;
     this.#directory = options.directory;
-    this.#groupBytesMax = options.groupBytesMax;
+    this.#changes = options.changes;
+    this.#settings = options.settings;
     this.#onAppend = options.onAppend;
+    this.#onSeal = options.onSeal;
   }
 
   /** Resolves when the batch is durable, with its place. A batch whose id landed before gets the place that it has. */
-  append(io: Ports, batch: Batch): Promise<Appended> {
+  append(io: Ports, batch: Batch, retentionMs: number): Promise<Appended> {
     return new Promise((resolve, reject) => {
-      const giveUpAt = io.clock.now() + patienceMs;
-      this.#waiting.push(new PendingAppend(batch, giveUpAt, { resolve, reject }));
+      const times = { giveUpAt: io.clock.now() + patienceMs, retentionMs };
+      this.#waiting.push(new PendingAppend(batch, times, { resolve, reject }));
       if (!this.#working) void this.#work(io);
     });
   }
@@ -85,29 +103,79 @@ export class QueueAppender {
     this.#working = false;
   }
 
-  /** The tail: from memory where it is fresh and others are quiet, else read. */
+  /** The tail of a segment that takes appends: opens, seals and moves on until there is one. */
   async #tail(io: Ports): Promise<TailChain> {
-    const issuedAt = io.clock.now();
-    const base = await this.#directory.activeBase(io, this.#queue);
-    if (this.#segment?.base !== base) {
-      this.#segment = { base, partition: partitions.batches(this.#queue, base) };
-      this.#chain = undefined;
+    const retentionMs = this.#waiting[0]?.retentionMs ?? limits.retentionMsMin;
+    for (let turn = 1; turn <= turnsMax; turn++) {
+      const entry = await this.#directory.last(io, this.#queue);
+      let next: DirectoryEntry | undefined;
+      if (isIn(entry, "empty")) {
+        next = await this.#changes.open(io, this.#queue, entry, retentionMs);
+      } else if (isIn(entry, "open") && hasExpired(entry, io.clock.now())) {
+        await this.#changes.lose(io, this.#queue, entry);
+      } else if (isIn(entry, "open")) {
+        const chain = await this.#chainOf(io, entry);
+        if (chain !== undefined && !this.#isFull(io, entry, chain)) return chain;
+        if (chain !== undefined) {
+          const reopen = { retentionMs };
+          next = await this.#changes.seal(io, this.#queue, entry, chain, { reopen });
+          chain.sealed = next !== undefined && chain.rows > 0;
+          if (next !== undefined) await this.#onSeal(io);
+        }
+      }
+      // Otherwise somebody else was faster, or what was remembered is out of date.
+      if (next === undefined) this.#directory.forget(this.#queue);
+      else this.#directory.wrote(this.#queue, next);
     }
+    throw contended(this.#queue, turnsMax);
+  }
+
+  #isFull(
+    io: Ports,
+    { segment }: DirectoryEntry<OpenSegment>,
+    { rows, bytes }: TailChain,
+  ): boolean {
+    const { segmentBytesMax, segmentRowsMax } = this.#settings;
+    return bytes >= segmentBytesMax || rows >= segmentRowsMax || io.clock.now() >= segment.sealAt;
+  }
+
+  /** The end of an open segment: from memory where it is fresh and others are quiet, else read. `undefined` behind a seal. */
+  async #chainOf(io: Ports, entry: DirectoryEntry<OpenSegment>): Promise<TailChain | undefined> {
+    const issuedAt = io.clock.now();
+    this.#enter(entry);
     const known = this.#chain;
     const age = known === undefined ? Number.POSITIVE_INFINITY : issuedAt - known.issuedAt;
     if (known !== undefined && age < tailAgeMsMax && age * this.#foreignRate < raceChanceMax)
       return known;
 
-    const last = await readLastRow(io, this.#segment.partition);
+    const { topicId, queue } = this.#queue;
+    const { base, segment } = entry;
+    const end = await endOfRows(io, { topicId, queue, base, part: segment.part });
+    if (end === undefined) return undefined;
     const returnedAt = io.clock.now();
-    const offset = last === undefined ? base : last.base + last.count;
-    this.#noteForeignRows(returnedAt, known === undefined || known.offset === offset ? 0 : 1);
-    if (known?.offset === offset) {
+    this.#noteForeignRows(returnedAt, known === undefined || known.offset === end.offset ? 0 : 1);
+    if (known?.offset === end.offset) {
       known.issuedAt = issuedAt;
       return known;
     }
-    this.#chain = new TailChain({ offset, storedAt: last?.storedAt ?? -1, issuedAt, returnedAt });
+    const storedAt = Math.max(end.storedAt, segment.after);
+    this.#chain = new TailChain({ ...end, storedAt, issuedAt, returnedAt });
     return this.#chain;
+  }
+
+  /** Keeps what is known of the end of the queue where this segment begins at it. */
+  #enter(entry: DirectoryEntry<OpenSegment>): void {
+    const { base, segment, readAt } = entry;
+    const current = this.#segment;
+    if (current?.entry === entry) return;
+    if (current?.base !== base || current.part !== segment.part) {
+      const follows = this.#chain?.sealed === true && this.#chain.offset === base;
+      if (follows) this.#chain?.enterNextSegment();
+      else this.#chain = undefined;
+    }
+    const { part, sealAt, rowsUntil, after } = segment;
+    const partition = partitions.batches(this.#queue, { base, part });
+    this.#segment = { entry, base, part, partition, readAt, sealAt, rowsUntil, after };
   }
 
   /** Reads back until every batch that waits is either found or surely has not landed (rules 1 and 2 of the log). */
@@ -141,16 +209,37 @@ export class QueueAppender {
     chain: TailChain,
     { wanted, backTo }: { wanted: ReadonlyMap<string, unknown>; backTo: number },
   ): Promise<void> {
-    assert(this.#segment !== undefined, "a tail was read");
     let expectedEnd = chain.offset;
-    for await (const row of rowsBelow(io, this.#segment.partition, chain.offset)) {
+    for await (const row of this.#rowsBackTo(io, backTo, expectedEnd)) {
       if (row.base + row.count !== expectedEnd) throw brokenChain(this.#queue);
-      if (row.storedAt < backTo) break;
+      if (row.storedAt < backTo) return;
       for (const { base, storedAt, batch } of placedBatches(row)) {
         if (wanted.has(batch.idKey))
           chain.recall(batch, { base, storedAt, learnedAt: io.clock.now() });
       }
       expectedEnd = row.base;
+    }
+  }
+
+  /** Rows from the tail downwards, from one segment into the one before, as long as any can have been stored since. */
+  async *#rowsBackTo(io: Ports, backTo: number, tail: number): AsyncGenerator<BatchRow> {
+    assert(this.#segment !== undefined, "a tail was read");
+    let { base, partition, after } = this.#segment;
+    for (let end = tail; ; ) {
+      for await (const row of rowsBelow(io, partition, end)) {
+        yield row;
+        end = row.base;
+      }
+      if (end !== base) throw brokenChain(this.#queue);
+      if (base === 0 || after < backTo) return;
+      const before = await this.#directory.below(io, this.#queue, base - 1);
+      // A segment stays for an hour at least, so one that is gone was sealed before any of these was tried first.
+      if (before === undefined) return;
+      if (!isIn(before, "sealed", "archived") || before.segment.end !== base)
+        throw brokenChain(this.#queue);
+      ({ base } = before);
+      ({ after } = before.segment);
+      partition = partitions.batches(this.#queue, { base, part: before.segment.part });
     }
   }
 
@@ -167,7 +256,10 @@ export class QueueAppender {
       bytes += pending.batch.bytes.length;
       if (landing !== undefined) this.#answer(io, chain, pending, landing);
       else if (twin !== undefined) twin.join(pending);
-      else if (pending.coveredIn !== chain || (group.size > 0 && bytes > this.#groupBytesMax))
+      else if (
+        pending.coveredIn !== chain ||
+        (group.size > 0 && bytes > this.#settings.groupBytesMax)
+      )
         later.push(pending);
       else group.set(id, pending);
     }
@@ -175,18 +267,23 @@ export class QueueAppender {
     return [...group.values()];
   }
 
-  /** Puts the group at the tail; refused, it learns what lies there and tries behind it. */
+  /** Puts the group at the tail; refused, it learns what lies there and tries behind it. Whom a seal stops waits again. */
   async #land(io: Ports, chain: TailChain, taken: readonly PendingAppend[]): Promise<void> {
-    assert(this.#segment !== undefined, "a tail was read");
-    const { partition } = this.#segment;
+    const segment = this.#segment;
+    assert(segment !== undefined, "a tail was read");
     let group = taken;
     for (let refusals = 0; group.length > 0; refusals++) {
       const issuedAt = io.clock.now();
+      if (chain.sealed || issuedAt >= segment.sealAt) {
+        if (chain.sealed) this.#directory.forget(this.#queue);
+        this.#waiting.unshift(...group);
+        return;
+      }
       const storedAt = Math.max(issuedAt, chain.storedAt);
-      const puts = this.#rowPuts(io, chain, group, { partition, storedAt });
-      const result = await commitUntilDecided(io, puts, chain.issuedAt + limits.appendDeadlineMs);
+      const { puts, bytes } = this.#rowPuts(io, chain, group, { segment, storedAt });
+      const result = await commitUntilDecided(io, puts, deadlineOf(chain, segment));
       if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { storedAt, issuedAt });
+        this.#landed(io, chain, group, { storedAt, issuedAt, rows: puts.length, bytes });
         return;
       }
       const current = result.current[0];
@@ -194,6 +291,7 @@ export class QueueAppender {
         current !== undefined,
         "what refused puts into vacant places lies at the first of them",
       );
+      const { partition } = segment;
       group = await this.#refused(io, chain, group, { current, partition, refusals, issuedAt });
     }
   }
@@ -203,32 +301,49 @@ export class QueueAppender {
     io: Ports,
     chain: TailChain,
     group: readonly PendingAppend[],
-    { partition, storedAt }: { partition: Uint8Array; storedAt: number },
-  ): Put[] {
-    let offset = chain.offset;
-    return rowsOf(group.map((pending) => pending.batch)).map((batches) => {
+    { segment, storedAt }: { segment: ActiveSegment; storedAt: number },
+  ): { readonly puts: Put[]; readonly bytes: number } {
+    const { partition, rowsUntil: expiresAt } = segment;
+    let { offset, rows: index, bytes: segmentBytes } = chain;
+    const puts = rowsOf(group.map((pending) => pending.batch)).map((batches): Put => {
       const key = { partition, sort: offsetKey(offset) };
       offset += batches.reduce((sum, batch) => sum + batch.count, 0);
-      const value = encodeBatchRow(storedAt, batches);
-      return { kind: "put", key, value, version: newVersion(io.random), expect: "vacant" };
+      segmentBytes += batches.reduce((sum, { bytes }) => sum + bytes.length, rowHeadBytes);
+      const value = encodeBatchRow({ storedAt, index, segmentBytes }, batches);
+      index++;
+      return {
+        kind: "put",
+        key,
+        value,
+        version: newVersion(io.random),
+        expiresAt,
+        expect: "vacant",
+      };
     });
+    return { puts, bytes: segmentBytes - chain.bytes };
   }
 
   #landed(
     io: Ports,
     chain: TailChain,
     group: readonly PendingAppend[],
-    { storedAt, issuedAt }: { storedAt: number; issuedAt: number },
+    {
+      storedAt,
+      issuedAt,
+      rows,
+      bytes,
+    }: { storedAt: number; issuedAt: number; rows: number; bytes: number },
   ): void {
     const now = io.clock.now();
-    if (now > chain.issuedAt + limits.appendDeadlineMs) throw outcomeUnknown();
+    assert(this.#segment !== undefined, "a tail was read");
+    if (now > deadlineOf(chain, this.#segment)) throw outcomeUnknown();
     let base = chain.offset;
     const placed = group.map(({ batch }) => {
       const place = { base, storedAt, batch };
       base += batch.count;
       return place;
     });
-    chain.linkOwn(placed, now);
+    chain.linkOwn(placed, { learnedAt: now, rows, bytes });
     chain.issuedAt = issuedAt;
     this.#noteForeignRows(now, 0);
     group.forEach((pending, index) => {
@@ -241,7 +356,7 @@ export class QueueAppender {
         learnedAt: now,
       });
     });
-    this.#onAppend();
+    this.#onAppend(chain);
   }
 
   /** Reads every row that came in between, answers those of the group that are among them, and hands back the rest. */
@@ -264,11 +379,13 @@ export class QueueAppender {
     // the others (scripts/contention.ts).
     const pauseMs = backoffRoundTrips * Math.max(1, now - issuedAt);
     await io.clock.sleep(jitter(io.random, Math.min(backoffMsMax, pauseMs)));
-    for await (const row of rowsFrom(io, partition, chain.offset)) {
-      if (chain.link(row, io.clock.now()) === undefined) throw brokenChain(this.#queue);
-      this.#noteForeignRows(io.clock.now(), 1);
+    if (!chain.sealed) {
+      for await (const row of rowsFrom(io, partition, chain.offset)) {
+        if (chain.link(row, io.clock.now()) === undefined) throw brokenChain(this.#queue);
+        this.#noteForeignRows(io.clock.now(), 1);
+      }
     }
-    this.#onAppend();
+    this.#onAppend(chain);
     const left: PendingAppend[] = [];
     for (const pending of group) {
       const landing = chain.landingOf(pending.batch);
@@ -287,7 +404,8 @@ export class QueueAppender {
     pending: PendingAppend,
     landing: Parameters<PendingAppend["succeed"]>[0],
   ): void {
-    if (io.clock.now() > chain.issuedAt + limits.appendDeadlineMs) pending.fail(outcomeUnknown());
+    assert(this.#segment !== undefined, "a tail was read");
+    if (io.clock.now() > deadlineOf(chain, this.#segment)) pending.fail(outcomeUnknown());
     else pending.succeed(landing);
   }
 
@@ -296,6 +414,23 @@ export class QueueAppender {
     this.#foreignRate = (this.#foreignRate * rateWindowMs + rows) / (rateWindowMs + elapsed);
     this.#rateSeenAt = now;
   }
+}
+
+/** The segment that takes appends, as the appender works on it. */
+interface ActiveSegment {
+  readonly entry: DirectoryEntry;
+  readonly base: number;
+  readonly part: number;
+  readonly partition: Uint8Array;
+  readonly readAt: number;
+  readonly sealAt: number;
+  readonly rowsUntil: number;
+  readonly after: number;
+}
+
+/** A tail is as old as the older of the two reads that it rests on (rule 4 of the log). */
+function deadlineOf({ issuedAt }: TailChain, { readAt }: ActiveSegment): number {
+  return Math.min(issuedAt, readAt) + limits.appendDeadlineMs;
 }
 
 function rowsOf(batches: readonly Batch[]): Batch[][] {

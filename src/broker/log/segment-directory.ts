@@ -1,45 +1,122 @@
 import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import type { Clock } from "../ports/clock.ts";
 import type { Ports } from "../ports/ports.ts";
-import { partitions, type QueueId, queueName, queueOffsetOf } from "../schema.ts";
+import type { ScanRange } from "../ports/store.ts";
+import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
+import { type DirectoryEntry, readEntry } from "./segment.ts";
 
-interface KnownSegment {
-  readonly base: number;
-  readonly readAt: number;
+/** Entries of one queue that are remembered. One of an archived segment takes some kilobytes. */
+const entriesKept = 1_024;
+
+interface Known {
+  /** In the order of their bases. */
+  entries: DirectoryEntry[];
+  first: DirectoryEntry | undefined;
+  last: DirectoryEntry | undefined;
 }
 
 /**
- * Which segments a queue has. The first entry is made with the topic, never on demand (rule 9 of the log), and what is
- * remembered is used for a bounded time only.
+ * Which segments a queue has. The first entry is made with the queue, every other one in the commit that ends its
+ * predecessor. What is remembered is used for a bounded time only (rule 11 of the log).
  */
 export class SegmentDirectory {
-  readonly #active = new Map<string, KnownSegment>();
-  readonly #clock: Clock;
+  readonly #queues = new Map<string, Known>();
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  /** The segment that takes appends, or took them a moment ago. */
+  async last(io: Ports, queue: QueueId): Promise<DirectoryEntry> {
+    const known = this.#known(queue);
+    if (!isFresh(io, known.last)) {
+      known.last = (await readEntries(io, queue, { reverse: true, limit: 1 }))[0];
+    }
+    return known.last ?? this.#gone(queue);
   }
 
-  /** The base offset of the segment that takes appends. */
-  async activeBase(io: Ports, queue: QueueId): Promise<number> {
-    const known = this.#active.get(queueName(queue));
-    const readAt = this.#clock.now();
-    if (known !== undefined && readAt - known.readAt < limits.directoryAgeMsMax) return known.base;
-    const page = await io.store.scan({
-      partition: partitions.segments(queue),
-      reverse: true,
-      limit: 1,
-    });
-    const last = page.items[0];
-    if (last === undefined)
-      throw new BrokerError("queue_not_found", "the queue is gone", { queue: queue.queue });
-    const base = queueOffsetOf(last.key.sort);
-    this.#active.set(queueName(queue), { base, readAt });
-    return base;
+  /** The lowest segment that the queue still has. */
+  async first(io: Ports, queue: QueueId): Promise<DirectoryEntry> {
+    const known = this.#known(queue);
+    if (!isFresh(io, known.first)) {
+      known.first = (await readEntries(io, queue, { limit: 1 }))[0];
+    }
+    return known.first ?? this.#gone(queue);
+  }
+
+  /** The segment that `offset` lies in: the last one that begins at or below it. `undefined` below the first. */
+  async holding(io: Ports, queue: QueueId, offset: number): Promise<DirectoryEntry | undefined> {
+    const known = this.#known(queue);
+    if (isFresh(io, known.last) && known.last.base <= offset) return known.last;
+    const remembered = known.entries[indexBelow(known.entries, offset)];
+    if (isFresh(io, remembered) && endOf(remembered) > offset) return remembered;
+    const entry = await this.below(io, queue, offset);
+    if (entry === undefined) return undefined;
+    if ("end" in entry.segment) remember(known, entry);
+    else known.last = entry;
+    return entry;
+  }
+
+  /** The same, as it is now. */
+  async below(io: Ports, queue: QueueId, offset: number): Promise<DirectoryEntry | undefined> {
+    const range = { to: offsetKey(offset), reverse: true, limit: 1 };
+    return (await readEntries(io, queue, range))[0];
+  }
+
+  /** Takes note of the queue's last entry as this process just wrote it. */
+  wrote(queue: QueueId, entry: DirectoryEntry): void {
+    this.#known(queue).last = entry;
   }
 
   forget(queue: QueueId): void {
-    this.#active.delete(queueName(queue));
+    this.#queues.delete(queueName(queue));
   }
+
+  #known(queue: QueueId): Known {
+    const name = queueName(queue);
+    const known = this.#queues.get(name) ?? { entries: [], first: undefined, last: undefined };
+    this.#queues.set(name, known);
+    return known;
+  }
+
+  /** Rule 9 of the log: the first entry is made with the queue, so there is no queue without one. */
+  #gone(queue: QueueId): never {
+    this.forget(queue);
+    throw new BrokerError("queue_not_found", "the queue is gone", { queue: queue.queue });
+  }
+}
+
+/** Entries as they are now, each as old as the read. */
+export async function readEntries(
+  io: Ports,
+  queue: QueueId,
+  range: Omit<ScanRange, "partition">,
+): Promise<DirectoryEntry[]> {
+  const readAt = io.clock.now();
+  const page = await io.store.scan({ partition: partitions.segments(queue), ...range });
+  return page.items.map((item) => readEntry(item, readAt));
+}
+
+/** Where the segment ends, as far as the entry knows. */
+function endOf({ base, segment }: DirectoryEntry): number {
+  return "end" in segment ? segment.end : base;
+}
+
+function isFresh(io: Ports, entry: DirectoryEntry | undefined): entry is DirectoryEntry {
+  return entry !== undefined && io.clock.now() - entry.readAt < limits.directoryAgeMsMax;
+}
+
+function remember(known: Known, entry: DirectoryEntry): void {
+  if (known.entries.length >= entriesKept) known.entries = [];
+  const index = indexBelow(known.entries, entry.base);
+  const same = known.entries[index]?.base === entry.base;
+  known.entries.splice(same ? index : index + 1, same ? 1 : 0, entry);
+}
+
+/** Of the last entry that begins at or below `offset`; -1 where there is none. */
+function indexBelow(entries: readonly DirectoryEntry[], offset: number): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((entries[middle]?.base ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
 }

@@ -1,6 +1,7 @@
 import { limits } from "../limits.ts";
 import type { Batch } from "./batch.ts";
-import { type BatchRow, type PlacedBatch, placedBatches } from "./batch-row.ts";
+import { type BatchRow, isSeal, type PlacedBatch, placedBatches } from "./batch-row.ts";
+import type { SegmentEnd } from "./segment-changes.ts";
 
 /** Where a batch landed. */
 export interface Landing {
@@ -16,11 +17,16 @@ export interface Landing {
  * unbroken chain of rows up to it. A batch that is about to land is looked up here first, so that it lands once
  * (rules 1 to 3 of the log).
  */
-export class TailChain {
+export class TailChain implements SegmentEnd {
   /** The offset that the next message gets. */
   offset: number;
-  /** Of the last row; -1 before the first. */
+  /** Of the last row, also of a segment before; -1 before the first. */
   storedAt: number;
+  /** Of the segment that takes appends: its rows, and bytes of them. */
+  rows: number;
+  bytes: number;
+  /** A seal lies at `offset`: the next segment begins there. */
+  sealed = false;
   /** When the read or the append that showed this tail was issued: deadlines run from here. */
   issuedAt: number;
   readonly #landings = new Map<string, Landing>();
@@ -29,9 +35,11 @@ export class TailChain {
   /** No row that landed later is unknown to this chain. */
   #seenSince: number;
 
-  constructor(seen: { offset: number; storedAt: number; issuedAt: number; returnedAt: number }) {
+  constructor(seen: SegmentEnd & { readonly issuedAt: number; readonly returnedAt: number }) {
     this.offset = seen.offset;
     this.storedAt = seen.storedAt;
+    this.rows = seen.rows;
+    this.bytes = seen.bytes;
     this.issuedAt = seen.issuedAt;
     this.#unseenUpTo = seen.storedAt;
     this.#seenSince = seen.returnedAt;
@@ -39,20 +47,33 @@ export class TailChain {
 
   /** Adds the row behind the last one. `undefined` where it does not follow: the chain is broken. */
   link(row: BatchRow, learnedAt: number): readonly PlacedBatch[] | undefined {
-    if (row.base !== this.offset) return undefined;
+    if (row.base !== this.offset || row.index !== this.rows) return undefined;
     const placed = placedBatches(row);
-    this.linkOwn(placed, learnedAt);
+    if (isSeal(row)) this.sealed = true;
+    else this.linkOwn(placed, { learnedAt, rows: 1, bytes: row.segmentBytes - this.bytes });
     return placed;
   }
 
-  /** Adds batches that follow the last row and that this broker has verified already. */
-  linkOwn(placed: readonly PlacedBatch[], learnedAt: number): void {
+  /** Adds batches that follow the last row and that this broker has verified already, in so many rows of so many bytes. */
+  linkOwn(
+    placed: readonly PlacedBatch[],
+    { learnedAt, rows, bytes }: { learnedAt: number; rows: number; bytes: number },
+  ): void {
+    this.rows += rows;
+    this.bytes += bytes;
     for (const { base, storedAt, batch } of placed) {
       this.offset = base + batch.count;
       this.storedAt = storedAt;
       if (batch.firstAttemptAt > 0)
         this.#remember(batch.idKey, { base, storedAt, checksum: batch.checksum, learnedAt });
     }
+  }
+
+  /** Goes on in the segment that begins where this one was sealed. */
+  enterNextSegment(): void {
+    this.sealed = false;
+    this.rows = 0;
+    this.bytes = 0;
   }
 
   landingOf(batch: Batch): Landing | undefined {

@@ -42,7 +42,7 @@ export async function sendBatch(
     expectAccepted(topic, message, `messages[${index}]`);
   });
   const queue = chosenQueue(topic, { batch, messages, ...target });
-  const { base, storedAt } = await log.append(io, { topicId: topic.id, queue }, batch);
+  const { base, storedAt } = await log.append(io, { topicId: topic.id, queue }, batch, topic);
   return { queue, offset: base, count: batch.count, storedAt };
 }
 

@@ -75,7 +75,7 @@ export async function sendMessages(
   await Promise.all(
     batches.map(async ({ queue, members, batch }) => {
       try {
-        const { base } = await log.append(io, { topicId: topic.id, queue }, batch);
+        const { base } = await log.append(io, { topicId: topic.id, queue }, batch, topic);
         members.forEach(({ message, index }, place) => {
           const messageId = message.messageId ?? derivedMessageId(id, queue, place);
           results[index] = { messageId, queue, offset: base + place };

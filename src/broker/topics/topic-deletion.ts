@@ -1,80 +1,62 @@
 import { limits } from "../limits.ts";
+import { readEntries } from "../log/segment-directory.ts";
+import { deleteItems } from "../log/segment-work.ts";
 import type { Ports } from "../ports/ports.ts";
 import { type Item, type ScanRange, storeLimits } from "../ports/store.ts";
-import { decodeRecord, encodeRecord } from "../record.ts";
-import { keys, partitions, type QueueId, queueOffsetOf } from "../schema.ts";
+import { archivePrefix, keys, partitions, type QueueId } from "../schema.ts";
+import { type DueWork, putWork, type Work } from "../work/work.ts";
+import type { WorkDone } from "../work/work-queue.ts";
 import type { Topic } from "./topic.ts";
 
-/** A note that all that lies under a topic id may be removed from `dueAt` on. */
-export interface TopicDeletion {
-  readonly topicId: number;
-  readonly name: string;
-  readonly queues: number;
-  /** When no append can still be on its way: whoever remembers the topic has forgotten it, and his deadline is over. */
-  readonly dueAt: number;
+export type TopicDeletion = Extract<Work, { kind: "delete-topic" }>;
+
+/** What remains of a topic may be removed when no append can be on its way: whoever remembers it has forgotten it, and his deadline is over. */
+export function deletionOf(topic: Topic, now: number): DueWork {
+  const { id: topicId, name, queues } = topic;
+  return {
+    dueAt: now + limits.topicAgeMsMax + 2 * limits.appendDeadlineMs,
+    work: { kind: "delete-topic", topicId, name, queues, round: 1 },
+  };
 }
 
-export const deletionAlarm = "topic-deletions";
-
-export function deletionOf(topic: Topic, now: number): TopicDeletion {
-  const dueAt = now + limits.topicAgeMsMax + 2 * limits.appendDeadlineMs;
-  return { topicId: topic.id, name: topic.name, queues: topic.queues, dueAt };
-}
-
-export function encodeTopicDeletion(deletion: TopicDeletion): Uint8Array {
-  return encodeRecord(deletion);
-}
-
-function decodeTopicDeletion(value: Uint8Array): TopicDeletion {
-  return decodeRecord<TopicDeletion>("topic deletion", value);
-}
-
-/**
- * One bounded step of removing what belonged to deleted topics: one page of rows in one commit, whichever is next.
- * Answers whether more is due now, and when the next deletion is. Safe to repeat, to interrupt, and to run twice at once.
- */
-export async function tickTopicDeletions(
+/** One bounded step of removing what belonged to a deleted topic: a page of it, whichever is next. */
+export async function doTopicDeletion(
   io: Ports,
-): Promise<{ readonly more: boolean; readonly nextAt: number | undefined }> {
-  const page = await io.store.scan({
-    partition: partitions.deletions,
-    limit: storeLimits.scanItemsMax,
-  });
-  const deletions = page.items.map((item) => decodeTopicDeletion(item.value));
-  const due = deletions.find((deletion) => deletion.dueAt <= io.clock.now());
-  if (due === undefined) {
-    const nextAt = deletions.reduce(
-      (next, { dueAt }) => Math.min(next, dueAt),
-      Number.POSITIVE_INFINITY,
-    );
-    return { more: false, nextAt: Number.isFinite(nextAt) ? nextAt : undefined };
+  { work }: DueWork & { readonly work: TopicDeletion },
+  { strayBlobMs }: { readonly strayBlobMs: number },
+): Promise<WorkDone> {
+  const items = await nextItemsOf(io, work);
+  if (items.length > 0) {
+    await deleteItems(io, items);
+    return "again";
   }
-  const items = await nextItemsOf(io, due);
-  const removed = items.length > 0 ? items.map((item) => item.key) : [keys.deletion(due.topicId)];
-  await io.store.commit(
-    removed.map((key) => ({ kind: "delete", key })),
-    io.clock.now() + limits.appendDeadlineMs,
-  );
-  return { more: true, nextAt: undefined };
+  const { blobs } = await io.blobs.list(archivePrefix(work.topicId), { limit: blobsAtOnce });
+  if (blobs.length > 0) {
+    for (const { key } of blobs) await io.blobs.delete(key);
+    return "again";
+  }
+  if (work.round === 2) return { writes: [] };
+  // An archiver that was held up all the while may put a blob after this.
+  const dueAt = io.clock.now() + strayBlobMs;
+  return { writes: [putWork(io, { dueAt, work: { ...work, round: 2 } })] };
 }
+
+const blobsAtOnce = 100;
 
 /** Rows before the directory entry that leads to them, so that a sweep that was cut short finds the rest. */
-async function nextItemsOf(
-  io: Ports,
-  { topicId, queues }: TopicDeletion,
-): Promise<readonly Item[]> {
-  for (let queue = 0; queue < queues; queue++) {
-    const id: QueueId = { topicId, queue };
+async function nextItemsOf(io: Ports, deletion: TopicDeletion): Promise<readonly Item[]> {
+  for (let queue = 0; queue < deletion.queues; queue++) {
+    const id: QueueId = { topicId: deletion.topicId, queue };
     const offsets = await firstItems(io, { partition: partitions.groupOffsets(id) });
     if (offsets.length > 0) return offsets;
-    const [entry] = await firstItems(io, { partition: partitions.segments(id) });
+    // The last segment and its last rows first: a reader who is late sees a queue that is shorter, never one with a hole.
+    const [entry] = await readEntries(io, id, { reverse: true, limit: 1 });
     if (entry === undefined) continue;
-    // The last rows first: a reader who is late sees a queue that is shorter, never one with a hole.
-    const rows = await firstItems(io, {
-      partition: partitions.batches(id, queueOffsetOf(entry.key.sort)),
-      reverse: true,
-    });
-    return rows.length > 0 ? rows : [entry];
+    const { base, segment } = entry;
+    const partition = partitions.batches(id, { base, part: segment.part });
+    const rows = await firstItems(io, { partition, reverse: true });
+    if (rows.length > 0) return rows;
+    return (await io.store.get([keys.segment(id, base)])).filter((item) => item !== undefined);
   }
   return [];
 }

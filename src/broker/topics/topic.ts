@@ -1,3 +1,4 @@
+import { limits } from "../limits.ts";
 import { decodeRecord, encodeRecord } from "../record.ts";
 
 /** What kinds of message a topic takes; MIXED takes all. RocketMQ's names. */
@@ -21,7 +22,7 @@ export interface Topic extends TopicSettings {
 export const defaultTopicSettings: TopicSettings = {
   queues: 8,
   type: "MIXED",
-  retentionMs: 72 * 60 * 60 * 1_000, // RocketMQ's fileReservedTime, 72 h
+  retentionMs: limits.retentionMsDefault,
   writable: true,
 };
 

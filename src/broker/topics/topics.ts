@@ -5,12 +5,13 @@ import { compareAndSet } from "../compare-and-set.ts";
 import { commitUntilDecided } from "../decided-commit.ts";
 import { BrokerError, invalid } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { encodeSegment } from "../log/segment.ts";
+import { encodeSegment, firstSegment } from "../log/segment.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { decodeRecord, encodeRecord } from "../record.ts";
 import { keys, partitions } from "../schema.ts";
+import { putWork } from "../work/work.ts";
 import {
   decodeTopic,
   defaultTopicSettings,
@@ -18,7 +19,7 @@ import {
   type Topic,
   type TopicSettings,
 } from "./topic.ts";
-import { deletionOf, encodeTopicDeletion } from "./topic-deletion.ts";
+import { deletionOf } from "./topic-deletion.ts";
 
 const attemptsMax = 20;
 const decoder = new TextDecoder();
@@ -138,31 +139,28 @@ export class Topics {
     return { topics, damaged, next };
   }
 
-  /** Takes the topic away at once and leaves a note by which the sweep removes all that belongs to it. */
-  async delete(io: Ports, name: string): Promise<Topic> {
+  /** Takes the topic away at once and leaves the work of removing all that belongs to it. */
+  async delete(
+    io: Ports,
+    name: string,
+  ): Promise<{ readonly topic: Topic; readonly restDueAt: number }> {
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       const [item] = await io.store.get([keys.topic(name)]);
       const topic = topicOf(item, name);
       assert(item !== undefined, "topicOf throws where there is none");
       const now = io.clock.now();
-      const deletion = deletionOf(topic, now);
+      const rest = deletionOf(topic, now);
       const result = await commitUntilDecided(
         io,
         [
-          {
-            kind: "put",
-            key: keys.deletion(topic.id),
-            value: encodeTopicDeletion(deletion),
-            version: newVersion(io.random),
-            expect: "absent",
-          },
+          putWork(io, rest),
           { kind: "delete", key: keys.topic(name), expect: { version: item.version } },
         ],
         now + limits.appendDeadlineMs,
       );
       if (result.outcome === "applied") {
         this.#known.delete(name);
-        return topic;
+        return { topic, restDueAt: rest.dueAt };
       }
     }
     throw new BrokerError("contention", "the topic was changed at the same time", {
@@ -184,7 +182,7 @@ function nextId(lastId: Item | undefined): number {
 
 /** Rule 9 of the log: the first directory entry of a queue is made with the queue. */
 function firstSegments(io: Ports, topic: Topic, fromQueue: number): Write[] {
-  const value = encodeSegment({ state: "open", openedAt: io.clock.now() });
+  const value = encodeSegment(firstSegment);
   const added = Array.from({ length: topic.queues - fromQueue }, (_, index) => fromQueue + index);
   return added.map((queue) => ({
     kind: "put",

@@ -49,14 +49,14 @@ describe("a batch with an id and the time of its first attempt", () => {
   it("lands once, whoever appends it again and however much came in between", async () => {
     const { io, queue } = await world();
     const batch = namedBatch(io, 1);
-    const first = await newLog(io).append(io, queue, batch);
-    const others = newLog(io);
+    const first = await newLog().append(io, queue, batch);
+    const others = newLog();
     for (let index = 0; index < 300; index++) {
       await others.append(io, queue, namedBatch(io, 1_000 + index));
     }
     for (const pause of [0, 2_000, 60_000]) {
       io.clock.pass(pause);
-      expect(await newLog(io).append(io, queue, batch)).toEqual(first);
+      expect(await newLog().append(io, queue, batch)).toEqual(first);
       expect(await others.append(io, queue, batch)).toEqual(first);
     }
     expect(await everythingIn(io, queue)).toHaveLength(301);
@@ -66,8 +66,8 @@ describe("a batch with an id and the time of its first attempt", () => {
     const { io, queue } = await world();
     for (let number = 1; number <= 20; number++) {
       const batch = namedBatch(io, number);
-      const first = await newLog(io).append(io, queue, batch);
-      expect(await newLog(io).append(io, queue, batch)).toEqual(first);
+      const first = await newLog().append(io, queue, batch);
+      expect(await newLog().append(io, queue, batch)).toEqual(first);
     }
     expect(await everythingIn(io, queue)).toHaveLength(20);
   });
@@ -75,11 +75,11 @@ describe("a batch with an id and the time of its first attempt", () => {
   it("fails alone where the rows that it has to be looked for in are damaged", async () => {
     const { io, queue } = await world();
     const old = namedBatch(io, 1);
-    const { base } = await newLog(io).append(io, queue, old);
+    const { base } = await newLog().append(io, queue, old);
     await damageRow(io, queue, base);
     for (let number = 2; number < 9; number++)
-      await newLog(io).append(io, queue, namelessBatch(number, 1));
-    const log = newLog(io);
+      await newLog().append(io, queue, namelessBatch(number, 1));
+    const log = newLog();
     const [again, other] = await Promise.allSettled([
       log.append(io, queue, old),
       log.append(io, queue, namelessBatch(99, 1)),
@@ -92,7 +92,7 @@ describe("a batch with an id and the time of its first attempt", () => {
     const { io, queue } = await world();
     const batch = namedBatch(io, 1, 3);
     const answers = await Promise.all(
-      Array.from({ length: 8 }, () => newLog(io).append(io, queue, batch)),
+      Array.from({ length: 8 }, () => newLog().append(io, queue, batch)),
     );
     expect(new Set(answers.map(({ base }) => base))).toEqual(new Set([0]));
     expect(await everythingIn(io, queue)).toHaveLength(1);
@@ -100,7 +100,7 @@ describe("a batch with an id and the time of its first attempt", () => {
 
   it("lands once when it comes twice into one group commit", async () => {
     const { io, queue } = await world();
-    const log = newLog(io);
+    const log = newLog();
     const batch = namedBatch(io, 1);
     const other = namedBatch(io, 2);
     const sent = [batch, other, batch, other, batch].map((each) => log.append(io, queue, each));
@@ -114,14 +114,14 @@ describe("a batch with an id and the time of its first attempt", () => {
     const { io, queue } = await world();
     const batch = namedBatch(io, 1);
     io.clock.pass(1_200);
-    const retried = await newLog(io).append(io, queue, batch);
-    expect(await newLog(io).append(io, queue, batch)).toEqual(retried);
+    const retried = await newLog().append(io, queue, batch);
+    expect(await newLog().append(io, queue, batch)).toEqual(retried);
     expect(await everythingIn(io, queue)).toHaveLength(1);
   });
 
   it("is refused with another payload, before, at the same time and after", async () => {
     const { io, queue } = await world();
-    const log = newLog(io);
+    const log = newLog();
     const batch = namedBatch(io, 1);
     const other = namedBatch(io, 1, 2);
     const [, together] = await Promise.allSettled([
@@ -129,7 +129,7 @@ describe("a batch with an id and the time of its first attempt", () => {
       log.append(io, queue, other),
     ]);
     expect(together).toMatchObject({ reason: { code: "idempotency_key_reused" } });
-    for (const broker of [log, newLog(io)]) {
+    for (const broker of [log, newLog()]) {
       const again = broker.append(io, queue, other);
       await expect(again).rejects.toMatchObject({ code: "idempotency_key_reused" });
     }
@@ -140,7 +140,7 @@ describe("a batch with an id and the time of its first attempt", () => {
 describe("a batch without a first attempt", () => {
   it("lands as often as it is sent one after the other", async () => {
     const { io, queue } = await world();
-    const log = newLog(io);
+    const log = newLog();
     const batch = readBatch(batchOf([{ body: Uint8Array.of(1) }]));
     for (const base of [0, 1, 2]) {
       expect(await log.append(io, queue, batch)).toMatchObject({ base });
@@ -150,7 +150,7 @@ describe("a batch without a first attempt", () => {
   // Known: a group commit takes batches of one id for one, also those that did not ask for it.
   it("lands as often as it is sent at the same time", async () => {
     const { io, queue } = await world();
-    const log = newLog(io);
+    const log = newLog();
     const batch = readBatch(batchOf([{ body: Uint8Array.of(1) }]));
     await Promise.all([1, 2, 3].map(() => log.append(io, queue, batch)));
     expect(await everythingIn(io, queue)).toHaveLength(3);
@@ -160,7 +160,7 @@ describe("a batch without a first attempt", () => {
 describe("group commit", () => {
   it("puts what arrives while a commit is held back into few others, in its order", async () => {
     const { io, queue } = await world();
-    const log = newLog(io);
+    const log = newLog();
     await log.append(io, queue, namedBatch(io, 1));
     const { store } = io;
     store.commits = 0;
@@ -185,7 +185,7 @@ describe("group commit", () => {
       const values = writes.map((write) => (write.kind === "put" ? write.value.length : 0));
       sizes.push(values.reduce((sum, size) => sum + size, 0));
     };
-    const log = newLog(io);
+    const log = newLog();
     const bodies = [40_000, 40_000, 40_000, 300_000, 10, 10];
     const sent = bodies.map((size, index) => {
       const id = new Uint8Array(16).fill(index);
@@ -212,7 +212,7 @@ async function playChaos(seed: number) {
   const brokers = Array.from({ length: 4 }, (_, index) => {
     const faults = randomFaults({ random: draw, rates: { ...rates, delayMsMax: 3_000 } });
     const own = behindFaults(io, faults, seed * 100 + index);
-    return { own, log: newLog(io) };
+    return { own, log: newLog() };
   });
   const attempts: Attempt[] = [];
   const pick = <T>(from: readonly T[]): T => from[Math.floor(draw() * from.length)] as T;
@@ -265,8 +265,8 @@ async function world() {
   return { io, queue };
 }
 
-function newLog(io: Ports): Log {
-  return new Log(io.clock, settings);
+function newLog(): Log {
+  return new Log(settings);
 }
 
 function namedBatch(io: Ports, name: number, count = 1): Batch {
@@ -294,7 +294,7 @@ function forgivable(error: Error): boolean {
 
 /** Flips a bit of a row's batch, as a bad disk would. */
 async function damageRow(io: Ports, queue: QueueId, base: number): Promise<void> {
-  const key = { partition: partitions.batches(queue, 0), sort: offsetKey(base) };
+  const key = { partition: partitions.batches(queue, { base: 0, part: 0 }), sort: offsetKey(base) };
   const [item] = await io.store.get([key]);
   const value = Uint8Array.from(item?.value ?? []);
   value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;

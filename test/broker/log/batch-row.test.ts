@@ -9,8 +9,12 @@ import { anyEncodedBatch } from "../../support/arbitraries.ts";
 
 const anyRow = fc.record({
   base: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER - 10_000 }),
-  storedAt: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
-  batches: fc.array(anyEncodedBatch, { minLength: 1, maxLength: 4 }),
+  head: fc.record({
+    storedAt: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+    index: fc.integer({ min: 0, max: 65_535 }),
+    segmentBytes: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  }),
+  batches: fc.array(anyEncodedBatch, { maxLength: 4 }),
 });
 
 function rowValue(...row: Parameters<typeof encodeBatchRow>): Uint8Array {
@@ -20,17 +24,17 @@ function rowValue(...row: Parameters<typeof encodeBatchRow>): Uint8Array {
 describe("a row of the log", () => {
   it("gives back its batches, each at the offset of its first message", () => {
     fc.assert(
-      fc.property(anyRow, ({ base, storedAt, batches }) => {
+      fc.property(anyRow, ({ base, head, batches }) => {
         const read = batches.map((bytes) => readBatch(bytes));
-        const row = readBatchRow(itemAt(base, rowValue(storedAt, read)));
+        const row = readBatchRow(itemAt(base, rowValue(head, read)));
         const count = read.reduce((sum, batch) => sum + batch.count, 0);
-        expect(row).toMatchObject({ base, storedAt, count });
+        expect(row).toMatchObject({ base, ...head, count });
         let expected = base;
         const placed = placedBatches(row);
         expect(placed).toHaveLength(batches.length);
         placed.forEach((place, index) => {
           expect(place.base).toBe(expected);
-          expect(place.storedAt).toBe(storedAt);
+          expect(place.storedAt).toBe(head.storedAt);
           expect(Buffer.from(place.batch.bytes)).toEqual(Buffer.from(batches[index] ?? []));
           expected += place.batch.count;
         });
@@ -40,9 +44,9 @@ describe("a row of the log", () => {
 
   it("is known to be damaged when any single byte is another, or when it is cut short", () => {
     const taken: string[] = [];
-    for (const { base, storedAt, batches } of fc.sample(anyRow, { numRuns: 8, seed: 3 })) {
+    for (const { base, head, batches } of fc.sample(anyRow, { numRuns: 8, seed: 3 })) {
       const value = rowValue(
-        storedAt,
+        head,
         batches.map((bytes) => readBatch(bytes)),
       );
       for (let place = 0; place < value.length; place++) {

@@ -19,9 +19,9 @@ const atOnce = { messagesMax: 10, bytesMax: 100_000, waitMs: 0 };
 describe("reading a queue", () => {
   it("begins with the row that holds the offset, from every offset, and knows both ends", async () => {
     const { io, queue, end } = await filledQueue();
-    const cold = new Log(io.clock, settings);
+    const cold = new Log(settings);
     for (let offset = 0; offset < end; offset++) {
-      for (const log of [cold, new Log(io.clock, settings)]) {
+      for (const log of [cold, new Log(settings)]) {
         const read = await log.read(io, queue, offset, atOnce);
         expect(read).toMatchObject({ minOffset: 0, maxOffset: end });
         const [first] = read.rows;
@@ -40,7 +40,7 @@ describe("reading a queue", () => {
 
   it("asks the store at most twice from any offset, and once from a place where a read ended", async () => {
     const { io, queue, end } = await filledQueue();
-    const log = new Log(io.clock, settings);
+    const log = new Log(settings);
     await log.read(io, queue, end, atOnce);
     for (let offset = 0; offset <= end; offset++) {
       io.store.reads = 0;
@@ -64,7 +64,7 @@ describe("reading a queue", () => {
   it("is out of range behind the tail, told with both ends, also of an empty queue", async () => {
     const { io, queue, end } = await filledQueue();
     const empty = await makeQueue(io, "empty");
-    const log = new Log(io.clock, settings);
+    const log = new Log(settings);
     for (const [id, max] of [
       [queue, end],
       [empty, 0],
@@ -86,17 +86,17 @@ describe("reading a queue", () => {
 
   it("never passes over a row that is missing", async () => {
     const { io, queue, end } = await filledQueue();
-    const log = new Log(io.clock, settings);
+    const log = new Log(settings);
     const { rows } = await log.read(io, queue, 0, { ...atOnce, messagesMax: 100 });
     const gone = rows[1];
-    const key = { partition: partitions.batches(queue, 0), sort: offsetKey(gone?.base ?? 0) };
+    const key = { partition: partitions.batches(queue, { base: 0, part: 0 }), sort: offsetKey(gone?.base ?? 0) };
     await io.store.commit([{ kind: "delete", key }], io.clock.now());
     for (const offset of [0, gone?.base ?? 0]) {
-      const reading = new Log(io.clock, settings).read(io, queue, offset, atOnce);
+      const reading = new Log(settings).read(io, queue, offset, atOnce);
       await expect(reading, `from ${offset}`).rejects.toBeInstanceOf(Damaged);
     }
     const behind = (gone?.base ?? 0) + (gone?.count ?? 0);
-    const { maxOffset } = await new Log(io.clock, settings).read(io, queue, behind, atOnce);
+    const { maxOffset } = await new Log(settings).read(io, queue, behind, atOnce);
     expect(maxOffset).toBe(end);
   });
 });
@@ -106,7 +106,7 @@ describe("waiting at the tail", () => {
 
   it("is woken at once by an append of this broker", async () => {
     const { io, queue, end } = await filledQueue();
-    const log = new Log(io.clock, { ...settings, pollMs: 20_000 });
+    const log = new Log({ ...settings, pollMs: 20_000 });
     const waiting = log.read(io, queue, end, patient);
     const before = io.clock.now();
     await log.append(io, queue, readBatch(batchOf([{ body: Uint8Array.of(1) }])));
@@ -116,9 +116,9 @@ describe("waiting at the tail", () => {
 
   it("sees what another broker appends within the time between two looks", async () => {
     const { io, queue, end } = await filledQueue();
-    const waiting = new Log(io.clock, settings).read(io, queue, end, patient);
+    const waiting = new Log(settings).read(io, queue, end, patient);
     const before = io.clock.now();
-    const other = new Log(io.clock, settings);
+    const other = new Log(settings);
     await other.append(io, queue, readBatch(batchOf([{ body: Uint8Array.of(1) }])));
     expect(await waiting).toMatchObject({ rows: [{ base: end }] });
     expect(io.clock.now() - before).toBeLessThanOrEqual(settings.pollMs);
@@ -127,7 +127,7 @@ describe("waiting at the tail", () => {
   it("ends with nothing when the time is over, and at once when the broker shuts down", async () => {
     const { io, queue, end } = await filledQueue();
     const before = io.clock.now();
-    const log = new Log(io.clock, settings);
+    const log = new Log(settings);
     expect((await log.read(io, queue, end, patient)).rows).toEqual([]);
     expect(io.clock.now() - before).toBe(patient.waitMs);
     const waiting = log.read(io, queue, end, patient);
@@ -145,7 +145,7 @@ async function filledQueue(seed = 11) {
   const clock = new VirtualClock();
   const io = { ...memoryPorts(clock), store: new HookedStore(new MemoryStore(clock)) };
   const queue = await makeQueue(io);
-  const log = new Log(clock, settings);
+  const log = new Log(settings);
   const draw = seededRandom(seed);
   let end = 0;
   for (let row = 0; row < 30; row++) {

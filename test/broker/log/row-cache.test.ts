@@ -41,7 +41,7 @@ describe("reading what was read before", () => {
     const store = new HookedStore(ports.store);
     const io = { ...ports, store };
     const made = await makeQueue(io);
-    const log = new Log(io.clock);
+    const log = new Log();
     for (let number = 0; number < 20; number++) {
       await log.append(io, made, readBatch(batchOf([{ body: utf8(`${number}`) }])));
     }
@@ -61,5 +61,5 @@ describe("reading what was read before", () => {
 });
 
 function rowOf(base: number, bytes: number): BatchRow {
-  return { base, count: 1, storedAt: 0, batches: new Uint8Array(bytes) };
+  return { base, count: 1, storedAt: 0, index: 0, segmentBytes: 0, batches: new Uint8Array(bytes) };
 }
