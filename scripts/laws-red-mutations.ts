@@ -176,6 +176,28 @@ const tables: readonly { adapter: string; file: string; test: string; rows: read
     ],
   },
   {
+    adapter: "lmdb-expiry",
+    file: "src/adapters/local/lmdb-store.ts",
+    test: "test/adapters/local/lmdb-expiry.test.ts",
+    rows: [
+      [5, "what has just expired is removed", "now - expiredKeptMs", "now"],
+      [5, "what may be removed stays", "expiresAt <= until", "expiresAt < until"],
+      [
+        5,
+        "what was put anew is removed",
+        "if (!this.#expiredBy(key, until)) continue;",
+        "void until;",
+      ],
+      [5, "a step knows no end", "items >= expiryPageItems", "items >= Number.POSITIVE_INFINITY"],
+      [
+        5,
+        "a step begins where the one before it began",
+        "from && { start: from }",
+        "from && { start: Uint8Array.of(0) }",
+      ],
+    ],
+  },
+  {
     adapter: "memory-blobs",
     file: "src/adapters/memory/memory-blobs.ts",
     test: "test/adapters/memory/memory-blobs.test.ts",
