@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { open } from "lmdb";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ExpirySweep } from "../../../src/adapters/local/expiry-sweep.ts";
 import { expiredKeptMs, LmdbStore } from "../../../src/adapters/local/lmdb-store.ts";
 import { ManualClock } from "../../../src/adapters/memory/manual-clock.ts";
 import { Unavailable } from "../../../src/broker/ports/failures.ts";
@@ -184,6 +185,18 @@ describe("LmdbStore, removing what has expired", () => {
     // Without removing it grows with every round.
     expect((await stat(kept)).size).toBeGreaterThan(3 * last);
     await control.close();
+  });
+
+  it("is swept by ExpirySweep", async () => {
+    await fill(many(1_200, (i) => put(i, { expiresAt: clock.now() + i })));
+    const errors: unknown[] = [];
+    const sweep = new ExpirySweep({ store, clock, onError: (error) => errors.push(error) });
+    sweep.start();
+    await clock.advance(expiredKeptMs + 10_000);
+    while (!(await isVacant(put(1_199).key))) await clock.advance(1_000);
+    await sweep.close();
+    expect(await isVacant(put(0).key)).toBe(true);
+    expect(errors).toEqual([]);
   });
 });
 
