@@ -333,12 +333,24 @@ const tables: readonly { adapter: string; file: string; test: string; rows: read
         "Math.min(nextAt, clock.now() + lookEveryMs)",
         "clock.now() + 1e9",
       ],
-      [2, "it does not wait", "if (this.#options.clock.now() < at)", "if (at < 0)"],
+      [2, "it does not wait", "if (clock.now() < at)", "if (at < 0)"],
       [
         2,
         "a passed instant waits for the next look",
         "if (at < this.#napUntil) this.#nap.abort();",
         "",
+      ],
+      [
+        1,
+        "rows that another process changed are not read",
+        "const changed = change?.version !== this.#seenChange;",
+        "const changed = this.#seenChange === undefined;",
+      ],
+      [
+        6,
+        "only a change is a reason to read the rows",
+        "if (!changed && clock.now() < this.#earliestAt)",
+        "if (!changed)",
       ],
       [
         3,
