@@ -15,6 +15,7 @@ import {
   readBatchRow,
   rowHeadBytes,
 } from "./batch-row.ts";
+import { largeBatchUntil } from "./large-batches.ts";
 import type { LogSettings } from "./log-settings.ts";
 import { type Appended, PendingAppend } from "./pending-append.ts";
 import { rowsBelow, rowsFrom } from "./queue-rows.ts";
@@ -115,7 +116,9 @@ export class QueueAppender {
         await this.#changes.lose(io, this.#queue, entry);
       } else if (isIn(entry, "open")) {
         const chain = await this.#chainOf(io, entry);
-        if (chain !== undefined && !this.#isFull(io, entry, chain)) return chain;
+        const first = this.#waiting[0];
+        const fits = first === undefined || this.#outlivesSegment(first);
+        if (chain !== undefined && fits && !this.#isFull(io, entry, chain)) return chain;
         if (chain !== undefined) {
           const reopen = { retentionMs };
           next = await this.#changes.seal(io, this.#queue, entry, chain, { reopen });
@@ -137,6 +140,15 @@ export class QueueAppender {
   ): boolean {
     const { segmentBytesMax, segmentRowsMax } = this.#settings;
     return bytes >= segmentBytesMax || rows >= segmentRowsMax || io.clock.now() >= segment.sealAt;
+  }
+
+  /** A large batch has to be there for as long as a row that points to it. */
+  #outlivesSegment({ batch: { large } }: PendingAppend): boolean {
+    return (
+      large === undefined ||
+      this.#segment === undefined ||
+      largeBatchUntil(large) >= this.#segment.rowsUntil
+    );
   }
 
   /** The end of an open segment: from memory where it is fresh and others are quiet, else read. `undefined` behind a seal. */
@@ -258,7 +270,8 @@ export class QueueAppender {
       else if (twin !== undefined) twin.join(pending);
       else if (
         pending.coveredIn !== chain ||
-        (group.size > 0 && bytes > this.#settings.groupBytesMax)
+        (group.size > 0 && bytes > this.#settings.groupBytesMax) ||
+        !this.#outlivesSegment(pending)
       )
         later.push(pending);
       else group.set(id, pending);
@@ -435,14 +448,15 @@ function deadlineOf({ issuedAt }: TailChain, { readAt }: ActiveSegment): number 
 
 function rowsOf(batches: readonly Batch[]): Batch[][] {
   const rows: Batch[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
+  let room = 0;
   for (const batch of batches) {
-    bytes += batch.bytes.length;
-    if (bytes > limits.rowBytesMax) {
+    const { bytes, large } = batch;
+    if (large !== undefined || bytes.length > room) {
       rows.push([]);
-      bytes = batch.bytes.length;
+      room = limits.rowBytesMax;
     }
     rows.at(-1)?.push(batch);
+    room = large === undefined ? room - bytes.length : 0;
   }
   return rows;
 }
