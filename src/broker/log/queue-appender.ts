@@ -7,6 +7,7 @@ import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId } from "../schema.ts";
+import { AppendGroup } from "./append-group.ts";
 import type { Batch } from "./batch.ts";
 import {
   type BatchRow,
@@ -89,15 +90,16 @@ export class QueueAppender {
   async #work(io: Ports): Promise<void> {
     this.#working = true;
     while (this.#waiting.length > 0) {
-      let group: PendingAppend[] = [];
+      let taken: readonly PendingAppend[] = [];
       try {
         const chain = await this.#tail(io);
         await this.#lookBack(io, chain);
-        group = this.#takeGroup(io, chain);
-        if (group.length > 0) await this.#land(io, chain, group);
+        const group = this.#takeGroup(io, chain);
+        taken = group.members;
+        if (taken.length > 0) await this.#land(io, chain, group);
       } catch (error) {
         this.#chain = undefined;
-        const concerned = group.length > 0 ? group : this.#waiting.splice(0);
+        const concerned = taken.length > 0 ? taken : this.#waiting.splice(0);
         for (const pending of concerned) pending.fail(error as Error);
       }
     }
@@ -256,47 +258,42 @@ export class QueueAppender {
   }
 
   /** Answers those that have landed already and takes as many of the others as fit one commit, in their order. */
-  #takeGroup(io: Ports, chain: TailChain): PendingAppend[] {
-    const group = new Map<unknown, PendingAppend>();
+  #takeGroup(io: Ports, chain: TailChain): AppendGroup {
+    const group = new AppendGroup(this.#settings.groupBytesMax);
+    const members = new Map<unknown, PendingAppend>();
     const later: PendingAppend[] = [];
-    let bytes = 0;
     for (const pending of this.#waiting) {
       // Without a first attempt nobody asked for it to land once, whatever id it carries.
       const id = pending.batch.firstAttemptAt > 0 ? pending.batch.idKey : pending;
       const landing = chain.landingOf(pending.batch);
-      const twin = group.get(id);
-      bytes += pending.batch.bytes.length;
+      const twin = members.get(id);
       if (landing !== undefined) this.#answer(io, chain, pending, landing);
       else if (twin !== undefined) twin.join(pending);
-      else if (
-        pending.coveredIn !== chain ||
-        (group.size > 0 && bytes > this.#settings.groupBytesMax) ||
-        !this.#outlivesSegment(pending)
-      )
-        later.push(pending);
-      else group.set(id, pending);
+      else if (pending.coveredIn === chain && this.#outlivesSegment(pending) && group.add(pending))
+        members.set(id, pending);
+      else later.push(pending);
     }
     this.#waiting = later;
-    return [...group.values()];
+    return group;
   }
 
   /** Puts the group at the tail; refused, it learns what lies there and tries behind it. Whom a seal stops waits again. */
-  async #land(io: Ports, chain: TailChain, taken: readonly PendingAppend[]): Promise<void> {
+  async #land(io: Ports, chain: TailChain, taken: AppendGroup): Promise<void> {
     const segment = this.#segment;
     assert(segment !== undefined, "a tail was read");
     let group = taken;
-    for (let refusals = 0; group.length > 0; refusals++) {
+    for (let refusals = 0; group.members.length > 0; refusals++) {
       const issuedAt = io.clock.now();
       if (chain.sealed || issuedAt >= segment.sealAt) {
         if (chain.sealed) this.#directory.forget(this.#queue);
-        this.#waiting.unshift(...group);
+        this.#waiting.unshift(...group.members);
         return;
       }
       const storedAt = Math.max(issuedAt, chain.storedAt);
       const { puts, bytes } = this.#rowPuts(io, chain, group, { segment, storedAt });
       const result = await commitUntilDecided(io, puts, deadlineOf(chain, segment));
       if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { storedAt, issuedAt, rows: puts.length, bytes });
+        this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });
         return;
       }
       const current = result.current[0];
@@ -305,20 +302,23 @@ export class QueueAppender {
         "what refused puts into vacant places lies at the first of them",
       );
       const { partition } = segment;
-      group = await this.#refused(io, chain, group, { current, partition, refusals, issuedAt });
+      const refusal = { current, partition, refusals, issuedAt };
+      const left = await this.#refused(io, chain, group.members, refusal);
+      group = new AppendGroup(this.#settings.groupBytesMax);
+      // Fewer batches may need more rows: whom there is no room for waits again.
+      this.#waiting.unshift(...left.filter((pending) => !group.add(pending)));
     }
   }
 
-  /** One row as long as it stays small, so that a reader who wants little reads little; more rows in the same commit. */
   #rowPuts(
     io: Ports,
     chain: TailChain,
-    group: readonly PendingAppend[],
+    { rows }: AppendGroup,
     { segment, storedAt }: { segment: ActiveSegment; storedAt: number },
   ): { readonly puts: Put[]; readonly bytes: number } {
     const { partition, rowsUntil: expiresAt } = segment;
     let { offset, rows: index, bytes: segmentBytes } = chain;
-    const puts = rowsOf(group.map((pending) => pending.batch)).map((batches): Put => {
+    const puts = rows.map((batches): Put => {
       const key = { partition, sort: offsetKey(offset) };
       offset += batches.reduce((sum, batch) => sum + batch.count, 0);
       segmentBytes += batches.reduce((sum, { bytes }) => sum + bytes.length, rowHeadBytes);
@@ -444,21 +444,6 @@ interface ActiveSegment {
 /** A tail is as old as the older of the two reads that it rests on (rule 4 of the log). */
 function deadlineOf({ issuedAt }: TailChain, { readAt }: ActiveSegment): number {
   return Math.min(issuedAt, readAt) + limits.appendDeadlineMs;
-}
-
-function rowsOf(batches: readonly Batch[]): Batch[][] {
-  const rows: Batch[][] = [];
-  let room = 0;
-  for (const batch of batches) {
-    const { bytes, large } = batch;
-    if (large !== undefined || bytes.length > room) {
-      rows.push([]);
-      room = limits.rowBytesMax;
-    }
-    rows.at(-1)?.push(batch);
-    room = large === undefined ? room - bytes.length : 0;
-  }
-  return rows;
 }
 
 function brokenChain({ queue }: QueueId): BrokerError {

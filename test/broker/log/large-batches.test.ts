@@ -62,6 +62,18 @@ describe("batches that are too large for a row", () => {
     expect(reused).toMatchObject({ error: { code: "idempotency_key_reused" } });
   });
 
+  it("may be many at once, more than one commit has writes", async () => {
+    const { io, broker, queues } = await world();
+    const sends = Array.from({ length: 250 }, (_, number) =>
+      sendMessages(io, broker, {
+        topic: "orders",
+        messages: [{ body: bodyOf(10_000, number % 200), queue: 0 }],
+      }),
+    );
+    expect((await Promise.all(sends)).flat().filter((result) => "error" in result)).toEqual([]);
+    expect(await bodiesIn(io, broker, queues[0] as QueueId)).toHaveLength(250);
+  });
+
   it("are read from an archived segment too", async () => {
     const { io, broker, queues } = await world({ archiveBytesMin: 0 });
     const queue = queues[0] as QueueId;
