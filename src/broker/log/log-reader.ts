@@ -87,7 +87,7 @@ export class LogReader {
       const gone = hasExpired(first, io.clock.now());
       const max = gone ? undefined : await this.#readTail(io, queue);
       if (max !== undefined) return { min: first.base, max };
-      if (gone) await this.#giveUp(io, queue, first);
+      if (gone) await this.#changes.giveUp(io, queue, first);
       this.#directory.forget(queue);
     }
     throw new Damaged("chain of rows");
@@ -112,7 +112,7 @@ export class LogReader {
     if (cached === undefined && entry === undefined)
       return await this.#refuse(io, queue, offset);
     if (entry !== undefined && hasExpired(entry, io.clock.now())) {
-      await this.#giveUp(io, queue, entry);
+      await this.#changes.giveUp(io, queue, entry);
       return undefined;
     }
     const issuedAt = io.clock.now();
@@ -187,12 +187,6 @@ export class LogReader {
     return { rows, end, tail: !page.more && !sealed && !("end" in segment) };
   }
 
-  /** Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read. */
-  async #giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
-    if (isIn(entry, "open")) await this.#changes.lose(io, queue, entry);
-    else while ((await this.#changes.trim(io, queue, entry.base)).more);
-  }
-
   /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */
   async #refuse(io: Ports, queue: QueueId, offset: number): Promise<undefined> {
     this.#directory.forget(queue);
@@ -242,7 +236,7 @@ export class LogReader {
     const entry = await this.#directory.last(io, queue);
     const seenAt = io.clock.now();
     if (hasExpired(entry, seenAt)) {
-      await this.#giveUp(io, queue, entry);
+      await this.#changes.giveUp(io, queue, entry);
       return undefined;
     }
     const { base, segment } = entry;

@@ -188,6 +188,12 @@ export class SegmentChanges {
     return segment.state === "sealed" ? [...writes, ...this.#rowsDropped(io, id, now)] : writes;
   }
 
+  /** What whoever meets a segment whose rows have expired does, for nobody came to do it and there is nothing to read. */
+  async giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
+    if (isIn(entry, "open")) await this.lose(io, queue, entry);
+    else while ((await this.trim(io, queue, entry.base)).more);
+  }
+
   /**
    * Gives up an open segment whose rows have expired, as nobody came to seal it. The queue goes on further up than it
    * can have reached, so that no offset is given out twice (rule 10 of the log).

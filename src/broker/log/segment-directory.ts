@@ -40,6 +40,17 @@ export class SegmentDirectory {
     return known.first ?? this.#gone(queue);
   }
 
+  /** The lowest and the last segment as they are now. */
+  async ends(
+    io: Ports,
+    queue: QueueId,
+  ): Promise<{ readonly first: DirectoryEntry; readonly last: DirectoryEntry }> {
+    const known = this.#known(queue);
+    known.first = undefined;
+    known.last = undefined;
+    return { first: await this.first(io, queue), last: await this.last(io, queue) };
+  }
+
   /** The segment that `offset` lies in: the last one that begins at or below it. `undefined` below the first. */
   async holding(io: Ports, queue: QueueId, offset: number): Promise<DirectoryEntry | undefined> {
     const known = this.#known(queue);
