@@ -242,6 +242,28 @@ describe("an archived segment", () => {
     expect(await readOn(io, newBroker().log, queue, 0)).toHaveLength(5);
   });
 
+  it("is no longer wanted where it was trimmed while it was read: nothing is damaged then", async () => {
+    const { io, clock, store, queue, newBroker, topic } = await segmentedWorld({
+      retentionMs: hour,
+    });
+    const { log } = newBroker();
+    for (let row = 0; row < 4; row++) await log.append(io, queue, newBatch(), topic);
+    clock.pass(30 * minute);
+    await log.seal(io, queue);
+    let reads = 0;
+    store.beforeRead = async () => {
+      // The work, the entry, then the rows.
+      if (++reads !== 3) return;
+      store.beforeRead = undefined;
+      clock.pass(2 * hour);
+      await log.changes.trim(io, queue, 0);
+      for (let sweep = 0; sweep < 2; sweep++) await newBroker().sweep(io);
+    };
+    await newBroker().sweep(io);
+    expect(await segmentsOf(io, queue)).toEqual(["empty 4"]);
+    expect(await blobsOf(io, queue)).toEqual([]);
+  });
+
   it("was worth a blob: a small one stays in rows", async () => {
     const settings = { ...smallSegments, archiveBytesMin: 1_000 };
     const { io, clock, queue, newBroker } = await segmentedWorld({ settings });
@@ -345,6 +367,42 @@ describe("trimming", () => {
     expect(await newBroker().log.range(io, queue)).toEqual({ min: 9, max: 9 });
     expect(await segmentsOf(io, queue)).toEqual(["empty 9"]);
     expect(await blobsOf(io, queue)).toEqual([]);
+  });
+});
+
+describe("a queue whose brokers were away until its rows had expired", () => {
+  const beyond = 2 * hour + limits.rowGraceMs;
+  const retentionMs = hour;
+
+  it.each([
+    ["lie about", false],
+    ["were removed", true],
+  ])("goes on further up, and gives no offset out twice, when the rows %s", async (_, removed) => {
+    for (const who of ["writer", "reader", "range", "seek", "sweep"]) {
+      const { io, clock, plain, queue, newBroker, topic } = await segmentedWorld({ retentionMs });
+      const remembering = newBroker();
+      for (let row = 0; row < 6; row++) await remembering.log.append(io, queue, newBatch(), topic);
+      expect(await segmentsOf(io, queue)).toEqual(["sealed 0", "open 4"]);
+      clock.pass(beyond);
+      if (removed) plain.removeExpired();
+      const broker = newBroker();
+      const max = 4 + limits.lostJump;
+      if (who === "writer")
+        expect(await remembering.log.append(io, queue, newBatch(), topic)).toMatchObject({
+          base: max,
+        });
+      if (who === "reader") {
+        const refusal = await refusalOf(broker.log.read(io, queue, 5, atOnce));
+        expect(refusal).toMatchObject({ code: "out_of_range", min: max, max });
+      }
+      if (who === "range") expect(await broker.log.range(io, queue)).toEqual({ min: max, max });
+      if (who === "seek") expect(await broker.log.offsetAt(io, queue, 0)).toBe(max);
+      if (who === "sweep") await broker.sweep(io);
+      const { base } = await remembering.log.append(io, queue, newBatch(), topic);
+      expect(base, who).toBe(who === "writer" ? max + 1 : max);
+      expect(await newBroker().log.range(io, queue), who).toEqual({ min: max, max: base + 1 });
+      expect(await readOn(io, remembering.log, queue, max)).toHaveLength(base + 1 - max);
+    }
   });
 });
 
