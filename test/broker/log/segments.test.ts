@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { hex } from "../../../src/broker/bytes.ts";
 import { limits } from "../../../src/broker/limits.ts";
 import { readLastRow } from "../../../src/broker/log/queue-rows.ts";
+import { isIn } from "../../../src/broker/log/segment.ts";
 import { partitions } from "../../../src/broker/schema.ts";
 import { refusalOf } from "../../support/code-of.ts";
 import { everythingIn } from "../../support/queues.ts";
@@ -403,6 +404,27 @@ describe("a queue whose brokers were away until its rows had expired", () => {
       expect(await newBroker().log.range(io, queue), who).toEqual({ min: max, max: base + 1 });
       expect(await readOn(io, remembering.log, queue, max)).toHaveLength(base + 1 - max);
     }
+  });
+});
+
+describe("a queue that lost its open segment", () => {
+  it("has no hole, also where a segment below was archived while it was about to be trimmed", async () => {
+    const { io, clock, store, queue, newBroker, topic } = await segmentedWorld({
+      retentionMs: hour,
+    });
+    for (let row = 0; row < 6; row++) await newBroker().log.append(io, queue, newBatch(), topic);
+    const [sealed] = await entriesOf(io, queue);
+    if (sealed === undefined || !isIn(sealed, "sealed")) throw new Error("nothing is sealed");
+    clock.pass(2 * hour + limits.rowGraceMs);
+    const broker = newBroker();
+    store.beforeCommit = async () => {
+      store.beforeCommit = undefined;
+      const writes = broker.log.changes.archived(io, queue, sealed, []);
+      await io.store.commit(writes, clock.now());
+    };
+    const max = 4 + limits.lostJump;
+    expect(await broker.log.append(io, queue, newBatch(), topic)).toMatchObject({ base: max });
+    expect(await segmentsOf(io, queue)).toEqual([`open ${max}`]);
   });
 });
 
