@@ -106,6 +106,7 @@ export class LogReader {
     readLimits: ReadLimits,
   ): Promise<RowsRead | undefined> {
     const { base: minOffset } = await this.#directory.first(io, queue);
+    const isRemembered = this.#directory.remembered(io, queue, offset) !== undefined;
     const cached = offset < minOffset ? undefined : this.#cachedRows(queue, offset, readLimits);
     const entry =
       cached === undefined ? await this.#directory.holding(io, queue, offset) : undefined;
@@ -116,7 +117,8 @@ export class LogReader {
       return undefined;
     }
     const issuedAt = io.clock.now();
-    const found = cached ?? (entry && (await this.#found(io, queue, entry, offset, readLimits)));
+    const place = { queue, offset, isRemembered };
+    const found = cached ?? (entry && (await this.#found(io, place, entry, readLimits)));
     if (found === undefined) return undefined;
     const { rows, end, tail } = found;
     if (cached === undefined) this.#remember(queue, rows, end);
@@ -129,14 +131,32 @@ export class LogReader {
 
   #found(
     io: Ports,
-    queue: QueueId,
+    {
+      queue,
+      offset,
+      isRemembered,
+    }: { readonly queue: QueueId; readonly offset: number; readonly isRemembered: boolean },
     entry: DirectoryEntry,
-    offset: number,
     readLimits: ReadLimits,
   ): Promise<Found | undefined> {
-    return isIn(entry, "archived")
-      ? this.#archived(io, queue, entry, offset, readLimits)
-      : this.#stored(io, queue, entry, offset, readLimits);
+    if (isIn(entry, "archived")) return this.#archived(io, queue, entry, offset, readLimits);
+    const beginsRow = offset === entry.base || this.#isEnd(queueName(queue), offset);
+    return isIn(entry, "open", "empty") || isRemembered || beginsRow
+      ? this.#stored(io, queue, entry, offset, readLimits)
+      : this.#rowHolding(io, queue, entry, offset);
+  }
+
+  /** One row by one read, where a scan from within it might take another: a read of the directory was enough. */
+  async #rowHolding(
+    io: Ports,
+    queue: QueueId,
+    { base, segment }: DirectoryEntry,
+    offset: number,
+  ): Promise<Found | undefined> {
+    const partition = partitions.batches(queue, { base, part: segment.part });
+    const row = await readRowAtOrBelow(io, partition, offset);
+    const end = row === undefined ? offset : row.base + row.count;
+    return row !== undefined && end > offset ? { rows: [row], end, tail: false } : undefined;
   }
 
   async #archived(

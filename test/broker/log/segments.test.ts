@@ -213,6 +213,31 @@ describe("reading across segments", () => {
     await expectAll(newBroker(), "fresh, without rows");
   });
 
+  it("takes at most two reads of the ports from any offset", async () => {
+    const { io, store, blobs, queue, newBroker } = await segmentedWorld();
+    const writer = newBroker();
+    await appendRows(io, writer.log, queue, 24, [{}, {}, {}]);
+    await newBroker().sweep(io);
+    await appendRows(io, writer.log, queue, 6, [{}, {}, {}]);
+    expect(await segmentsOf(io, queue)).toEqual([
+      ...[0, 12, 24, 36, 48].map((base) => `archived ${base}`),
+      "sealed 60",
+      "sealed 72",
+      "open 84",
+    ]);
+    for (let offset = 0; offset <= 90; offset++) {
+      const reader = newBroker();
+      await reader.log.read(io, queue, 90, atOnce);
+      await reader.log.range(io, queue);
+      for (const what of ["first", "again"]) {
+        [store.reads, blobs.reads] = [0, 0];
+        await reader.log.read(io, queue, offset, atOnce);
+        expect(store.reads + blobs.reads, `from ${offset}, ${what}`).toBeLessThanOrEqual(2);
+        expect(blobs.reads, `from ${offset}`).toBe(offset < 60 ? 1 : 0);
+      }
+    }
+  });
+
   it("does not need the archiver: without it everything stays in rows", async () => {
     const { io, clock, queue, newBroker } = await segmentedWorld();
     const { log } = newBroker();
