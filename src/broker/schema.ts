@@ -96,6 +96,12 @@ export function dueAtOf(sort: Uint8Array): number {
   return readU64(sort, 0);
 }
 
+/** The key of the same work item at another due time. */
+export function keyPutOff({ partition, sort }: Key, dueAt: number): Key {
+  const id = sort.subarray(offsetKey(dueAt).length);
+  return { partition, sort: concatBytes([offsetKey(dueAt), id]) };
+}
+
 /** A queue as a map key. */
 export function queueName({ topicId, queue }: QueueId): string {
   return `${topicId}/${queue}`;

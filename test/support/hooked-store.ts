@@ -8,10 +8,11 @@ import type {
   Write,
 } from "../../src/broker/ports/store.ts";
 
-/** A store that counts its calls and lets a test act before a commit goes through. */
+/** A store that counts its calls and lets a test act before a read or a commit goes through. */
 export class HookedStore implements Store {
   readonly #store: Store;
   beforeCommit: ((writes: readonly Write[]) => Promise<void>) | undefined;
+  beforeRead: (() => Promise<void>) | undefined;
   reads = 0;
   commits = 0;
 
@@ -19,13 +20,15 @@ export class HookedStore implements Store {
     this.#store = store;
   }
 
-  get(keys: readonly Key[]): Promise<(Item | undefined)[]> {
+  async get(keys: readonly Key[]): Promise<(Item | undefined)[]> {
     this.reads++;
+    await this.beforeRead?.();
     return this.#store.get(keys);
   }
 
-  scan(range: ScanRange): Promise<ScanPage> {
+  async scan(range: ScanRange): Promise<ScanPage> {
     this.reads++;
+    await this.beforeRead?.();
     return this.#store.scan(range);
   }
 

@@ -98,7 +98,7 @@ export class LogReader {
       const gone = hasExpired(first, io.clock.now());
       const max = gone ? undefined : await this.#readTail(io, queue);
       if (max !== undefined) return { min: first.base, max };
-      if (gone) await this.#giveUp(io, queue, first);
+      if (gone) await this.#changes.giveUp(io, queue, first);
       this.#directory.forget(queue);
     }
     throw new Damaged("chain of rows");
@@ -143,16 +143,18 @@ export class LogReader {
     readLimits: ReadLimits,
   ): Promise<RowsRead | undefined> {
     const { base: minOffset } = await this.#directory.first(io, queue);
+    const isRemembered = this.#directory.remembered(io, queue, offset) !== undefined;
     const cached = offset < minOffset ? undefined : this.#cachedRows(queue, offset, readLimits);
     const entry =
       cached === undefined ? await this.#directory.holding(io, queue, offset) : undefined;
     if (cached === undefined && entry === undefined) return await this.#refuse(io, queue, offset);
     if (entry !== undefined && hasExpired(entry, io.clock.now())) {
-      await this.#giveUp(io, queue, entry);
+      await this.#changes.giveUp(io, queue, entry);
       return undefined;
     }
     const issuedAt = io.clock.now();
-    const found = cached ?? (entry && (await this.#found(io, queue, entry, offset, readLimits)));
+    const place = { queue, offset, isRemembered };
+    const found = cached ?? (entry && (await this.#found(io, place, entry, readLimits)));
     if (found === undefined) return undefined;
     const { rows, end, tail } = found;
     if (cached === undefined) this.#remember(queue, rows, end);
@@ -165,14 +167,32 @@ export class LogReader {
 
   #found(
     io: Ports,
-    queue: QueueId,
+    {
+      queue,
+      offset,
+      isRemembered,
+    }: { readonly queue: QueueId; readonly offset: number; readonly isRemembered: boolean },
     entry: DirectoryEntry,
-    offset: number,
     readLimits: ReadLimits,
   ): Promise<Found | undefined> {
-    return isIn(entry, "archived")
-      ? this.#archived(io, queue, entry, offset, readLimits)
-      : this.#stored(io, queue, entry, offset, readLimits);
+    if (isIn(entry, "archived")) return this.#archived(io, queue, entry, offset, readLimits);
+    const beginsRow = offset === entry.base || this.#isEnd(queueName(queue), offset);
+    return isIn(entry, "open", "empty") || isRemembered || beginsRow
+      ? this.#stored(io, queue, entry, offset, readLimits)
+      : this.#rowHolding(io, queue, entry, offset);
+  }
+
+  /** One row by one read, where a scan from within it might take another: a read of the directory was enough. */
+  async #rowHolding(
+    io: Ports,
+    queue: QueueId,
+    { base, segment }: DirectoryEntry,
+    offset: number,
+  ): Promise<Found | undefined> {
+    const partition = partitions.batches(queue, { base, part: segment.part });
+    const row = await readRowAtOrBelow(io, partition, offset);
+    const end = row === undefined ? offset : row.base + row.count;
+    return row !== undefined && end > offset ? { rows: [row], end, tail: false } : undefined;
   }
 
   async #archived(
@@ -221,12 +241,6 @@ export class LogReader {
     if (end === undefined || (sealed && seal.base !== end)) return undefined;
     if (rows.length === 0 && (sealed || "end" in segment)) return undefined;
     return { rows, end, tail: !page.more && !sealed && !("end" in segment) };
-  }
-
-  /** Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read. */
-  async #giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
-    if (isIn(entry, "open")) await this.#changes.lose(io, queue, entry);
-    else while ((await this.#changes.trim(io, queue, entry.base)).more);
   }
 
   /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */
@@ -278,7 +292,7 @@ export class LogReader {
     const entry = await this.#directory.last(io, queue);
     const seenAt = io.clock.now();
     if (hasExpired(entry, seenAt)) {
-      await this.#giveUp(io, queue, entry);
+      await this.#changes.giveUp(io, queue, entry);
       return undefined;
     }
     const { base, segment } = entry;

@@ -10,6 +10,7 @@ import type { Batch } from "./batch.ts";
 import { LargeBatches } from "./large-batches.ts";
 import { LogReader, type QueueRange, type ReadLimits, type RowsRead } from "./log-reader.ts";
 import { type LogSettings, logSettings } from "./log-settings.ts";
+import { offsetAtTime } from "./offset-at-time.ts";
 import type { Appended } from "./pending-append.ts";
 import { QueueAppender } from "./queue-appender.ts";
 import { isIn } from "./segment.ts";
@@ -83,18 +84,29 @@ export class Log {
     return this.#reader.range(io, queue);
   }
 
-  /** Seals what the queue holds so far, so that it is archived now rather than when it is big or old enough. */
-  async seal(io: Ports, queue: QueueId): Promise<void> {
+  /** The offset of the first message stored at or after `at` (broker time, ms); the queue's end where there is none. */
+  offsetAt(io: Ports, queue: QueueId, at: number): Promise<number> {
+    const parts = { directory: this.#directory, changes: this.changes };
+    return offsetAtTime(io, parts, queue, at);
+  }
+
+  /**
+   * Seals what the queue holds so far, so that it is archived now rather than when it is big or old enough. Answers the
+   * offset below which everything is sealed. Throws `contention` where others always append.
+   */
+  async seal(io: Ports, queue: QueueId): Promise<number> {
     for (let attempt = 1; attempt <= sealAttemptsMax; attempt++) {
       this.#directory.forget(queue);
       const entry = await this.#directory.last(io, queue);
-      if (!isIn(entry, "open")) return;
+      if (!isIn(entry, "open")) return entry.base;
       const { base, segment } = entry;
       const end = await endOfRows(io, { ...queue, base, part: segment.part });
-      if (end?.rows === 0) return;
+      if (end?.rows === 0) return base;
       const next = end && (await this.changes.seal(io, queue, entry, end));
       this.#directory.forget(queue);
-      if (next !== undefined) return this.#wake(io);
+      if (next === undefined) continue;
+      await this.#wake(io);
+      return next.base;
     }
     throw new BrokerError("contention", "others always appended", { queue: queue.queue });
   }

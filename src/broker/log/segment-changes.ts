@@ -161,8 +161,9 @@ export class SegmentChanges {
       .filter((entry) => isIn(entry, "sealed", "archived"));
     if (trimmed.length === 0) return { more: false };
     const writes = trimmed.flatMap((entry) => this.#trimmed(io, queue, entry, now));
-    await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
-    return { more: entries.length > trimmedAtOnce };
+    const { outcome } = await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
+    // Refused: somebody changed one of them at the same time, and all are still there.
+    return { more: outcome === "refused" || entries.length > trimmedAtOnce };
   }
 
   #trimmed(
@@ -186,6 +187,12 @@ export class SegmentChanges {
       );
     }
     return segment.state === "sealed" ? [...writes, ...this.#rowsDropped(io, id, now)] : writes;
+  }
+
+  /** What whoever meets a segment whose rows have expired does, for nobody came to do it and there is nothing to read. */
+  async giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
+    if (isIn(entry, "open")) await this.lose(io, queue, entry);
+    else while ((await this.trim(io, queue, entry.base)).more);
   }
 
   /**

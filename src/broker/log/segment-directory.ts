@@ -40,17 +40,35 @@ export class SegmentDirectory {
     return known.first ?? this.#gone(queue);
   }
 
+  /** The lowest and the last segment as they are now. */
+  async ends(
+    io: Ports,
+    queue: QueueId,
+  ): Promise<{ readonly first: DirectoryEntry; readonly last: DirectoryEntry }> {
+    const known = this.#known(queue);
+    known.first = undefined;
+    known.last = undefined;
+    return { first: await this.first(io, queue), last: await this.last(io, queue) };
+  }
+
   /** The segment that `offset` lies in: the last one that begins at or below it. `undefined` below the first. */
   async holding(io: Ports, queue: QueueId, offset: number): Promise<DirectoryEntry | undefined> {
+    const remembered = this.remembered(io, queue, offset);
+    if (remembered !== undefined) return remembered;
     const known = this.#known(queue);
-    if (isFresh(io, known.last) && known.last.base <= offset) return known.last;
-    const remembered = known.entries[indexBelow(known.entries, offset)];
-    if (isFresh(io, remembered) && endOf(remembered) > offset) return remembered;
     const entry = await this.below(io, queue, offset);
     if (entry === undefined) return undefined;
     if ("end" in entry.segment) remember(known, entry);
     else known.last = entry;
     return entry;
+  }
+
+  /** The same, if no read is needed to know it. */
+  remembered(io: Ports, queue: QueueId, offset: number): DirectoryEntry | undefined {
+    const { last, entries } = this.#known(queue);
+    if (isFresh(io, last) && last.base <= offset) return last;
+    const entry = entries[indexBelow(entries, offset)];
+    return isFresh(io, entry) && endOf(entry) > offset ? entry : undefined;
   }
 
   /** The same, as it is now. */

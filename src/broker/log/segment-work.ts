@@ -14,7 +14,7 @@ import {
 } from "./archive.ts";
 import { isSeal, readBatchRow } from "./batch-row.ts";
 import { readLastRow } from "./queue-rows.ts";
-import { type DirectoryEntry, isIn, readEntry, type SealedSegment } from "./segment.ts";
+import { type DirectoryEntry, hasExpired, isIn, readEntry, type SealedSegment } from "./segment.ts";
 import type { SegmentChanges, SegmentEnd } from "./segment-changes.ts";
 
 export type SegmentWork = Extract<Work, SegmentOfQueue>;
@@ -74,8 +74,17 @@ async function archive(
 ): Promise<WorkDone> {
   const entry = await entryOf(io, work);
   if (entry === undefined || !isIn(entry, "sealed")) return done;
-  const { blocks } = await putArchive(io, work, entry);
-  return { writes: changes.archived(io, work, entry, blocks) };
+  if (hasExpired(entry, io.clock.now())) return trim(io, changes, work);
+  try {
+    const { blocks } = await putArchive(io, work, entry);
+    return { writes: changes.archived(io, work, entry, blocks) };
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    const current = await entryOf(io, work);
+    // Its rows went while they were read: nothing is damaged.
+    if (current?.version !== entry.version || hasExpired(current, io.clock.now())) return again;
+    throw error;
+  }
 }
 
 /** Whoever finds a blob there already describes that one, not his own (rule 13 of the log). */

@@ -2,13 +2,13 @@ import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Write } from "../ports/store.ts";
-import { partitions } from "../schema.ts";
-import { type DueWork, deleteWork, putWork, readWork } from "./work.ts";
+import { dueAtOf, partitions } from "../schema.ts";
+import { type DueWork, putOff, readWork } from "./work.ts";
 
 /** What becomes of a piece of work: it is done and goes with these writes in one commit, or more of it is left. */
 export type WorkDone = { readonly writes: readonly Write[] } | "again";
 
-/** Work on what is damaged is tried again so much later (ms): others must not wait behind it. */
+/** Work on what is damaged, or that is damaged itself, is tried again so much later (ms): others must not wait behind it. */
 const putOffMs = 10 * 60_000;
 
 export interface Tick {
@@ -28,19 +28,22 @@ export async function tick(
   const { items } = await io.store.scan({ partition: partitions.work, limit: 1 });
   const [item] = items;
   if (item === undefined) return { more: false, nextAt: undefined };
-  const due = readWork(item);
+  const dueAt = dueAtOf(item.key.sort);
   const now = io.clock.now();
-  if (due.dueAt > now) return { more: false, nextAt: due.dueAt };
+  if (dueAt > now) return { more: false, nextAt: dueAt };
   let damaged: Damaged | undefined;
-  const result = await perform(io, due).catch((error: unknown): WorkDone => {
+  let result: WorkDone;
+  try {
+    result = await perform(io, readWork(item));
+  } catch (error) {
     if (!(error instanceof Damaged)) throw error;
     damaged = error;
-    return { writes: [putWork(io, { dueAt: now + putOffMs, work: due.work })] };
-  });
+    result = { writes: [putOff(io, item, now + putOffMs)] };
+  }
   if (result !== "again") {
     // Refused: somebody else changed what this was judged by, and it is judged again.
     await io.store.commit(
-      [deleteWork(due), ...result.writes],
+      [{ kind: "delete", key: item.key }, ...result.writes],
       io.clock.now() + limits.appendDeadlineMs,
     );
   }

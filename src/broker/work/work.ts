@@ -2,7 +2,7 @@ import { newVersion } from "../chance.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { decodeRecord, encodeRecord } from "../record.ts";
-import { dueAtOf, keys, type QueueId, type SegmentId } from "../schema.ts";
+import { dueAtOf, keyPutOff, keys, type QueueId, type SegmentId } from "../schema.ts";
 
 /** A segment of a queue, named in full. */
 export interface SegmentOfQueue extends QueueId, SegmentId {}
@@ -53,6 +53,11 @@ export function putWork(io: Ports, due: DueWork): Write {
     value: encodeRecord(due.work),
     version: newVersion(io.random),
   };
+}
+
+/** Stores it under a later time, as it lies there, readable or not. */
+export function putOff(io: Ports, { key, value }: Item, dueAt: number): Write {
+  return { kind: "put", key: keyPutOff(key, dueAt), value, version: newVersion(io.random) };
 }
 
 /** Deletes it whether or not it is there. */
