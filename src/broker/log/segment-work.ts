@@ -14,7 +14,7 @@ import {
 } from "./archive.ts";
 import { isSeal, readBatchRow } from "./batch-row.ts";
 import { readLastRow } from "./queue-rows.ts";
-import { type DirectoryEntry, isIn, readEntry, type SealedSegment } from "./segment.ts";
+import { type DirectoryEntry, hasExpired, isIn, readEntry, type SealedSegment } from "./segment.ts";
 import type { SegmentChanges, SegmentEnd } from "./segment-changes.ts";
 
 export type SegmentWork = Extract<Work, SegmentOfQueue>;
@@ -74,8 +74,18 @@ async function archive(
 ): Promise<WorkDone> {
   const entry = await entryOf(io, work);
   if (entry === undefined || !isIn(entry, "sealed")) return done;
-  const { blocks } = await putArchive(io, work, entry);
-  return { writes: changes.archived(io, work, entry, blocks) };
+  // What has expired is trimmed when that is due.
+  if (hasExpired(entry, io.clock.now())) return done;
+  try {
+    const { blocks } = await putArchive(io, work, entry);
+    return { writes: changes.archived(io, work, entry, blocks) };
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    // Rows that are missing have expired meanwhile, or went because somebody else has archived or trimmed the segment.
+    const now = await entryOf(io, work);
+    if (now?.version === entry.version && !hasExpired(now, io.clock.now())) throw error;
+    return again;
+  }
 }
 
 /** Whoever finds a blob there already describes that one, not his own (rule 13 of the log). */
