@@ -10,7 +10,7 @@ import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
 import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
 import type { SegmentChanges } from "./segment-changes.ts";
-import type { SegmentDirectory } from "./segment-directory.ts";
+import { readEntries, type SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
   readonly messagesMax: number;
@@ -109,8 +109,7 @@ export class LogReader {
     const cached = offset < minOffset ? undefined : this.#cachedRows(queue, offset, readLimits);
     const entry =
       cached === undefined ? await this.#directory.holding(io, queue, offset) : undefined;
-    if (cached === undefined && entry === undefined)
-      return await this.#refuse(io, queue, offset);
+    if (cached === undefined && entry === undefined) return await this.#refuse(io, queue, offset);
     if (entry !== undefined && hasExpired(entry, io.clock.now())) {
       await this.#giveUp(io, queue, entry);
       return undefined;
@@ -187,10 +186,17 @@ export class LogReader {
     return { rows, end, tail: !page.more && !sealed && !("end" in segment) };
   }
 
-  /** Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read. */
+  /**
+   * Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read; so too
+   * with those that follow it.
+   */
   async #giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
-    if (isIn(entry, "open")) await this.#changes.lose(io, queue, entry);
-    else while ((await this.#changes.trim(io, queue, entry.base)).more);
+    let expired: DirectoryEntry | undefined = entry;
+    while (expired !== undefined && hasExpired(expired, io.clock.now())) {
+      if (isIn(expired, "open")) await this.#changes.lose(io, queue, expired);
+      else while ((await this.#changes.trim(io, queue, expired.base)).more);
+      [expired] = await readEntries(io, queue, { limit: 1 });
+    }
   }
 
   /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */
