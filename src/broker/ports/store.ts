@@ -124,7 +124,8 @@ export function itemBytes(item: {
 }): number {
   const { key, value, version, expiresAt } = item;
   const fieldNames = 4;
-  const expiry = expiresAt === undefined ? 0 : 8;
+  // Its name, ten digits of seconds, and two bytes of milliseconds behind the value.
+  const expiry = expiresAt === undefined ? 0 : 9;
   const sizes = key.partition.length + key.sort.length + valueBytes(value) + version.length;
   return sizes + fieldNames + expiry;
 }
