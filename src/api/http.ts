@@ -148,6 +148,10 @@ function choose(route: Route, request: HttpRequest): Operation {
     ({ body, consumes }) => body !== undefined || consumes !== undefined,
   );
   if (!takesBody) return candidates[0] as Operation;
+  const withoutBody = candidates.find(
+    ({ body }) => request.body.length === 0 && body?.isOptional(),
+  );
+  if (withoutBody !== undefined) return withoutBody;
   const chosen = candidates.find(({ consumes }) => (consumes ?? "application/json") === sent);
   if (chosen !== undefined) return chosen;
   const allowed = candidates.map(({ consumes }) => consumes ?? "application/json");
@@ -185,6 +189,7 @@ function parsedQuery({ query: schema }: Operation, query: URLSearchParams): unkn
 
 function bodyOf({ body: schema, consumes }: Operation, { body }: HttpRequest): unknown {
   if (consumes === batchType) return body;
+  if (body.length === 0 && schema?.isOptional()) return undefined;
   if (schema === undefined) {
     if (body.length > 0) throw badRequest("body", `${body.length} bytes`, "empty");
     return undefined;

@@ -1,10 +1,7 @@
 import { invalid } from "../broker/errors.ts";
-import { decodeBatch, derivedMessageId } from "../broker/log/batch.ts";
-import { BatchFormatError } from "../broker/log/batch-format-error.ts";
 import type { PlacedBatch } from "../broker/log/batch-row.ts";
-import type { Message } from "../broker/log/message.ts";
+import { type StoredMessage, storedMessages } from "../broker/log/stored-messages.ts";
 import type { Compression } from "../broker/ports/compression.ts";
-import { Damaged } from "../broker/ports/failures.ts";
 import type { OutgoingMessage } from "../broker/sending/send-messages.ts";
 import type { MessageIn } from "./schemas.ts";
 
@@ -26,7 +23,7 @@ export function fromJson(
   };
 }
 
-/** Where a batch lies. */
+/** Where batches and messages lie. */
 export interface Place {
   readonly topic: string;
   readonly queue: number;
@@ -34,39 +31,34 @@ export interface Place {
 
 /** The messages of a stored batch from `fromOffset` on, as the API tells them. Throws `Damaged`. */
 export async function toJson(
-  { base, storedAt, batch }: PlacedBatch,
+  placed: PlacedBatch,
   { topic, queue }: Place,
   { fromOffset, compression }: { fromOffset: number; compression: Compression },
 ): Promise<object[]> {
-  const messages = await decodeStored(batch, compression);
-  const skipped = Math.max(0, fromOffset - base);
-  return messages
-    .slice(skipped)
-    .map(({ body, bornAt, messageId, tag, keys, properties, messageGroup }, place) => ({
-      topic,
-      queue,
-      offset: base + skipped + place,
-      messageId: messageId ?? derivedMessageId(batch.id, queue, skipped + place),
-      ...encodedBody(body),
-      tag,
-      keys,
-      properties,
-      messageGroup,
-      bornAt,
-      storedAt,
-    }));
+  const messages = await storedMessages(placed, { queue, compression });
+  const skipped = Math.max(0, fromOffset - placed.base);
+  return messages.slice(skipped).map((message) => messageToJson(message, { topic, queue }));
 }
 
-async function decodeStored(
-  batch: PlacedBatch["batch"],
-  compression: Compression,
-): Promise<Message[]> {
-  try {
-    return await decodeBatch(batch, compression);
-  } catch (error) {
-    if (error instanceof BatchFormatError) throw new Damaged("batch", { cause: error });
-    throw error;
-  }
+/** A message as the API tells it. */
+export function messageToJson(
+  { offset, storedAt, messageId, message }: StoredMessage,
+  { topic, queue }: Place,
+): object {
+  const { body, bornAt, tag, keys, properties, messageGroup } = message;
+  return {
+    topic,
+    queue,
+    offset,
+    messageId,
+    ...encodedBody(body),
+    tag,
+    keys,
+    properties,
+    messageGroup,
+    bornAt,
+    storedAt,
+  };
 }
 
 /** Text where the bytes are text, so that people can read it; base64 for everything else. */

@@ -30,7 +30,7 @@ interface PathOperation {
   summary: string;
   "x-right": string;
   parameters: readonly { name: string; in: string }[];
-  requestBody?: { required: true; content: Content };
+  requestBody?: { required: boolean; content: Content };
   responses: Record<string, { description: string; content?: Content }>;
 }
 
@@ -68,7 +68,9 @@ function describe(operation: Operation): PathOperation {
       ...parametersOf(operation.params, "path"),
       ...parametersOf(operation.query, "query"),
     ],
-    ...(requested === undefined ? {} : { requestBody: { required: true, content: requested } }),
+    ...(requested === undefined
+      ? {}
+      : { requestBody: { required: !body?.isOptional(), content: requested } }),
     responses,
   };
 }

@@ -55,6 +55,7 @@ type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
 export interface Input<P, Q, B> {
   readonly params: Parsed<P>;
   readonly query: Parsed<Q>;
+  /** `undefined` where the schema is optional and no body came. */
   readonly body: B extends z.ZodType ? z.output<B> : Uint8Array;
 }
 

@@ -3,6 +3,8 @@ import { describeOf } from "./operations/describe.ts";
 import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
 import { health } from "./operations/health.ts";
 import { getMessage, pull, pullBatches } from "./operations/pull.ts";
+import { searchTopic } from "./operations/search.ts";
+import { getOffsetAt } from "./operations/seek.ts";
 import { send, sendBatch } from "./operations/send.ts";
 import {
   changeTopic,
@@ -10,6 +12,7 @@ import {
   deleteTopic,
   getTopic,
   listTopics,
+  sealTopic,
 } from "./operations/topics.ts";
 
 const table: readonly Operation[] = [
@@ -18,11 +21,14 @@ const table: readonly Operation[] = [
   listTopics,
   getTopic,
   deleteTopic,
+  sealTopic,
   send,
   sendBatch,
   pull,
   pullBatches,
   getMessage,
+  getOffsetAt,
+  searchTopic,
   commitOffsets,
   getOffsets,
   getLag,

@@ -32,17 +32,19 @@ export const queueOffset = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const offsetText = numberText(0, Number.MAX_SAFE_INTEGER);
 
 const timeMax = 2 ** 48 - 1;
+const isoInstant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 /** An instant: milliseconds since the epoch, or ISO 8601. */
 export const instant = z
-  .union(
-    [
-      z.int().min(0).max(timeMax),
-      z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)),
-    ],
-    {
-      error: "milliseconds since the epoch, or ISO 8601 with a time zone",
-    },
-  )
+  .union([z.int().min(0).max(timeMax), isoInstant], {
+    error: "milliseconds since the epoch, or ISO 8601 with a time zone",
+  })
+  .meta({ description: "Milliseconds since the epoch, or ISO 8601 with a time zone." });
+
+/** An instant in a query. */
+export const instantText = z
+  .union([numberText(0, timeMax), isoInstant.pipe(z.int().min(0).max(timeMax))], {
+    error: "milliseconds since the epoch, or ISO 8601 with a time zone (a + is written as %2B)",
+  })
   .meta({ description: "Milliseconds since the epoch, or ISO 8601 with a time zone." });
 
 export const topicParams = z.strictObject({ topic: name(limits.topicNameCharsMax) });

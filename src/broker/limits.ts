@@ -38,6 +38,13 @@ export const limits = {
   pullMessagesMax: 1_024,
   pullBytesMax: 4 * MB,
   waitMsMax: 20 * second,
+  /** A search ends its page after so many bytes of batches: as many as a pull may take, some tens of ms of decoding. */
+  searchBytesMax: 4 * MB,
+  /** A search ends its page after so many reads of the ports: half a second where one takes 5 ms. */
+  searchReadsMax: 100,
+  searchMessagesMax: 100,
+  /** A search ends its page after so many bytes of bodies, so that its answer stays below 6 MB as JSON. */
+  searchFoundBytesMax: 1 * MB,
   requestBytesMax: 6 * MB,
 
   /** Brokers' clocks differ from true time by at most this much. Beyond it a retried batch may land twice. */

@@ -313,6 +313,133 @@ export function runApiSuite(target: Target): void {
       });
     });
 
+    describe("sealing", () => {
+      it("ends the segments of all queues, or of one, and says up to where; nothing is seen of it", async () => {
+        const topic = await newTopic({ queues: 2 });
+        const messages = [0, 0, 0, 1].map((queue, index) => ({ body: `${index}`, queue }));
+        await send(topic, ...messages);
+        const seal = (options?: CallOptions) => ask("POST", `/v1/topics/${topic}/seal`, options);
+        const one = await seal({ json: { queue: 1 } });
+        expect([one.status, one.json]).toEqual([200, { queues: [{ queue: 1, sealedTo: 1 }] }]);
+        const all = {
+          queues: [
+            { queue: 0, sealedTo: 3 },
+            { queue: 1, sealedTo: 1 },
+          ],
+        };
+        for (const options of [{}, { json: {} }, { type: "application/json" }])
+          expect((await seal(options)).json).toEqual(all);
+        await send(topic, { body: "4", queue: 0 });
+        const { json } = await pull(topic, 0, 2);
+        expect(json).toMatchObject({ minOffset: 0, maxOffset: 4 });
+        expect(json.messages[0]).toMatchObject({ offset: 2, body: "2" });
+        expect((await pull(topic, 0, 3)).json.messages).toMatchObject([{ offset: 3, body: "4" }]);
+        expect((await ask("GET", `/v1/topics/${topic}`)).json.queues).toEqual([
+          { queue: 0, min: 0, max: 4 },
+          { queue: 1, min: 0, max: 1 },
+        ]);
+        expect((await seal({ json: { queue: 2 } })).json.code).toBe("queue_not_found");
+        expect((await ask("POST", "/v1/topics/nothing/seal")).json.code).toBe("topic_not_found");
+      });
+    });
+
+    describe("the offset at a time", () => {
+      it("is that of the first message stored at or after it, in ms or ISO 8601", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const times: number[] = [];
+        for (let index = 0; index < 6; index++) {
+          const { json } = await ask("POST", `/v1/topics/${topic}/messages?queue=0`, {
+            body: batchOf([{ body: text("a") }, { body: text("b") }]),
+            type: batchType,
+          });
+          times.push(json.storedAt);
+          if (index === 2) await ask("POST", `/v1/topics/${topic}/seal`);
+          if (index % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        const at = async (instant: string | number) =>
+          (await ask("GET", `/v1/topics/${topic}/queues/0/offset?at=${instant}`)).json.offset;
+        for (const time of times) {
+          const offset = 2 * times.indexOf(time);
+          expect(await at(time)).toBe(offset);
+          expect(await at(new Date(time).toISOString())).toBe(offset);
+          const later = times.findIndex((each) => each > time);
+          expect(await at(time + 1)).toBe(later === -1 ? 12 : 2 * later);
+        }
+        expect(await at(0)).toBe(0);
+        expect(await at("2999-01-01T00:00:00%2B02:00")).toBe(12);
+      });
+    });
+
+    describe("a search", () => {
+      it("finds messages by key and by id, in every queue, in rows that are sealed or not", async () => {
+        const topic = await newTopic({ queues: 3 });
+        const { json } = await send(
+          topic,
+          { body: "a", queue: 0, keys: ["4711", "ü"] },
+          { body: "b", queue: 1, keys: ["4711"], messageId: "mine" },
+          { body: "c", queue: 1, keys: ["47"] },
+        );
+        await ask("POST", `/v1/topics/${topic}/seal`);
+        await send(topic, { body: "d", queue: 2, keys: ["x", "4711"] });
+        const search = async (query: string) => {
+          const answer = await ask("GET", `/v1/topics/${topic}/search?${query}`);
+          expect(answer.status).toBe(200);
+          return answer.json;
+        };
+        const byKey = await search("key=4711");
+        expect(byKey).toMatchObject({
+          messages: [
+            { topic, queue: 0, offset: 0, body: "a", keys: ["4711", "ü"] },
+            { queue: 1, offset: 0, body: "b", messageId: "mine" },
+            { queue: 2, offset: 0, body: "d" },
+          ],
+          scannedTo: { queue: 2, offset: 1 },
+        });
+        expect(byKey).not.toHaveProperty("nextCursor");
+        expect(byKey).not.toHaveProperty("damaged");
+        expect((await search("key=%C3%BC")).messages).toMatchObject([{ body: "a" }]);
+        expect((await search("key=471")).messages).toEqual([]);
+        expect((await search("messageId=mine")).messages).toMatchObject([{ body: "b" }]);
+        const [first, , third] = json.results;
+        for (const { messageId, queue, offset } of [first, third]) {
+          const found = await search(`messageId=${messageId}`);
+          expect(found.messages).toMatchObject([{ messageId, queue, offset }]);
+          expect(found.scannedTo.queue).toBe(queue);
+        }
+        const [{ storedAt }] = byKey.messages;
+        expect((await search(`key=4711&to=${storedAt}`)).messages).toEqual([]);
+        expect((await search(`key=4711&from=${storedAt}`)).messages).toHaveLength(3);
+        const later = new Date(storedAt + 3_600_000).toISOString();
+        expect((await search(`key=4711&from=${later}`)).messages).toEqual([]);
+      });
+
+      it("goes on where an answer ended, and only there", async () => {
+        const topic = await newTopic({ queues: 2 });
+        const messages = Array.from({ length: 9 }, (_, index) => ({
+          body: `${index}`,
+          queue: index % 2,
+          keys: [index === 4 ? "other" : "k"],
+        }));
+        await send(topic, ...messages);
+        const found: string[] = [];
+        let cursor = "";
+        for (let page = 1; ; page++) {
+          const query = `key=k&limit=2${cursor === "" ? "" : `&cursor=${cursor}`}`;
+          const { json } = await ask("GET", `/v1/topics/${topic}/search?${query}`);
+          found.push(...json.messages.map((each: { body: string }) => each.body));
+          if (json.nextCursor === undefined) break;
+          expect(json.messages.length).toBeLessThanOrEqual(2);
+          expect(page).toBeLessThan(10);
+          cursor = json.nextCursor;
+        }
+        expect(found).toEqual(["0", "2", "6", "8", "1", "3", "5", "7"]);
+        for (const query of [`key=other&cursor=${cursor}`, `key=k&from=1&cursor=${cursor}`]) {
+          const refused = await ask("GET", `/v1/topics/${topic}/search?${query}`);
+          expect(refused.json).toMatchObject({ code: "invalid", details: { field: "cursor" } });
+        }
+      });
+    });
+
     describe("a long poll", () => {
       it("is answered at once by a send of the same server", async () => {
         const topic = await newTopic({ queues: 1 });

@@ -19,6 +19,8 @@ export interface BadRequest {
 const text = (value: string) => new TextEncoder().encode(value);
 const messagesPath = "/v1/topics/orders/messages";
 const pullPath = "/v1/topics/orders/queues/0/messages";
+const seekPath = "/v1/topics/orders/queues/0/offset";
+const searchPath = "/v1/topics/orders/search";
 const offsetsPath = "/v1/groups/g/offsets/orders";
 
 /** Refused for one field of the JSON that is sent. */
@@ -63,6 +65,7 @@ function binary(
 
 const put = { method: "PUT", path: "/v1/topics/new" } as const;
 const commit = { method: "PUT", path: offsetsPath } as const;
+const seal = { method: "POST", path: "/v1/topics/orders/seal" } as const;
 const malformed = { status: 400, code: "bad_request" } as const;
 const tooLarge = { status: 413, code: "message_too_large" } as const;
 
@@ -236,6 +239,17 @@ const json: readonly BadRequest[] = [
     { offsets: { 0: 1 } },
     { method: "PUT", path: `/v1/groups/${"x".repeat(121)}/offsets/orders` },
   ),
+  field("queue: -1 to seal", "queue", { queue: -1 }, seal),
+  field("a list of queues to seal", "queue", { queue: [0] }, seal),
+  field("queues to seal", "queues", { queues: [0] }, seal),
+  field("null to seal", "body", "null", seal),
+  field("no JSON to seal", "body", "{", { ...seal, ...malformed }),
+  field(
+    "a queue to seal that is not there",
+    "queue",
+    { queue: 4 },
+    { ...seal, status: 404, code: "queue_not_found" },
+  ),
   field("no offsets", "offsets", {}, commit),
   field("empty offsets", "offsets", { offsets: {} }, commit),
   field("offsets as a list", "offsets", { offsets: [1] }, commit),
@@ -276,6 +290,41 @@ const urls: readonly BadRequest[] = [
     code: "queue_not_found",
   }),
   get("a message's offset that is none", `${pullPath}/first`, "offset"),
+  get("no time to seek", seekPath, "at"),
+  get("a time to seek that is none", `${seekPath}?at=yesterday`, "at"),
+  get("a time to seek without a time zone", `${seekPath}?at=2026-01-01T00:00:00`, "at"),
+  get("a time to seek with a + that is a space", `${seekPath}?at=2026-01-01T00:00:00+02:00`, "at"),
+  get("a time to seek before the epoch", `${seekPath}?at=1960-01-01T00:00:00Z`, "at"),
+  get("a negative time to seek", `${seekPath}?at=-1`, "at"),
+  get("a time to seek beyond 48 bits", `${seekPath}?at=281474976710656`, "at"),
+  get(
+    "a time to seek in a queue that is not there",
+    "/v1/topics/orders/queues/4/offset?at=1",
+    "queue",
+    {
+      status: 404,
+      code: "queue_not_found",
+    },
+  ),
+  get("nothing to search for", searchPath, "key"),
+  get("a key and an id to search for", `${searchPath}?key=a&messageId=b`, "messageId"),
+  get("an empty key", `${searchPath}?key=`, "key"),
+  get(
+    "an id to search for of 129 characters",
+    `${searchPath}?messageId=${"x".repeat(129)}`,
+    "messageId",
+  ),
+  get("a search from a time that is none", `${searchPath}?key=a&from=now`, "from"),
+  get("a search to a time that is not later", `${searchPath}?key=a&from=5&to=5`, "to"),
+  get("limit=101 of a search", `${searchPath}?key=a&limit=101`, "limit"),
+  get("an unknown query of a search", `${searchPath}?key=a&queue=0`, "queue"),
+  ...["x", "", "00", "0".repeat(28), "ü".repeat(14), "f".repeat(280)].map((cursor, index) =>
+    get(
+      `a made-up cursor, ${index}`,
+      `${searchPath}?key=a&cursor=${encodeURIComponent(cursor)}`,
+      "cursor",
+    ),
+  ),
   get("limit=0", "/v1/topics?limit=0", "limit"),
   get("limit=1001", "/v1/topics?limit=1001", "limit"),
   get("a cursor that is none", "/v1/topics?cursor=%00", "cursor"),

@@ -104,6 +104,7 @@ const validRequests = (now: number): readonly { method: string; path: string; js
     json: { queues: 4, type: "MIXED", retentionMs: 60_000, writable: true },
   },
   { method: "PATCH", path: `/v1/topics/${fuzzTopic}`, json: { queues: 4, retentionMs: 90_000 } },
+  { method: "POST", path: `/v1/topics/${fuzzTopic}/seal`, json: { queue: 1 } },
   { method: "PUT", path: `/v1/groups/g/offsets/${fuzzTopic}`, json: { offsets: { 0: 1, 3: 2 } } },
 ];
 
@@ -164,9 +165,31 @@ const changedPull = fc
     return { method: "GET", path, options: {} };
   });
 
+const instantText = fc.oneof(
+  fc.integer({ min: -1, max: 2 ** 48 }),
+  fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+  fc.string(),
+);
+
+const changedLookUp = fc
+  .record({
+    what: fc.constantFrom("search", "queues/1/offset"),
+    fields: fc.dictionary(
+      fc.constantFrom("key", "messageId", "at", "from", "to", "limit", "cursor"),
+      fc.oneof(instantText, fc.constantFrom("a", "k", "id", `${"0".repeat(28)}`), fc.string()),
+      { minKeys: 1, maxKeys: 3 },
+    ),
+  })
+  .map(({ what, fields }) => {
+    const query = new URLSearchParams();
+    for (const [field, value] of Object.entries(fields)) query.set(field, `${value}`);
+    return { method: "GET", path: `/v1/topics/${fuzzTopic}/${what}?${query}`, options: {} };
+  });
+
 const changedRequest: fc.Arbitrary<FuzzedRequest> = fc.oneof(
   { weight: 4, arbitrary: changedValue },
   { weight: 1, arbitrary: changedPull },
+  { weight: 1, arbitrary: changedLookUp },
 );
 
 /** Every object and array in a JSON value. */

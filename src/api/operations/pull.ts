@@ -104,13 +104,13 @@ export const getMessage = defineOperation({
   errors: ["topic_not_found", "queue_not_found", "message_not_found", "out_of_range", "corrupt"],
   async run(context, { params }) {
     const { offset } = params;
-    const { placed } = await read(context, params, { offset, max: 1, maxBytes: 1 });
+    const { placed, maxOffset } = await read(context, params, { offset, max: 1, maxBytes: 1 });
     const [batch] = placed;
     if (batch === undefined) {
       throw new BrokerError(
         "message_not_found",
         `queue ${params.queue} has no message ${offset} yet`,
-        { offset },
+        { field: "offset", given: offset, allowed: `below ${maxOffset}` },
       );
     }
     const [json] = await toJson(batch, params, {

@@ -1,8 +1,17 @@
 import * as z from "zod";
+import { expectQueue } from "../../broker/consuming/group-offsets.ts";
 import { limits } from "../../broker/limits.ts";
 import type { Topic } from "../../broker/topics/topic.ts";
 import { defineOperation } from "../operation.ts";
-import { flagText, name, numberText, topicAnswer, topicParams, topicSettings } from "../schemas.ts";
+import {
+  flagText,
+  name,
+  numberText,
+  queueNumber,
+  topicAnswer,
+  topicParams,
+  topicSettings,
+} from "../schemas.ts";
 
 export const createTopic = defineOperation({
   name: "createTopic",
@@ -87,7 +96,7 @@ export const getTopic = defineOperation({
   async run({ broker, io }, { params }) {
     const topic = await broker.topics.get(io, params.topic);
     const queues = await Promise.all(
-      Array.from({ length: topic.queues }, async (_, queue) => ({
+      queuesOf(topic).map(async (queue) => ({
         queue,
         ...(await broker.log.range(io, { topicId: topic.id, queue })),
       })),
@@ -111,6 +120,37 @@ export const deleteTopic = defineOperation({
     return { status: 204 };
   },
 });
+
+export const sealTopic = defineOperation({
+  name: "sealTopic",
+  method: "POST",
+  path: "/v1/topics/{topic}/seal",
+  summary:
+    "Seals what a topic, or one queue of it, holds, so that it is archived now. Messages below `sealedTo` lie in sealed segments.",
+  right: "admin",
+  params: topicParams,
+  body: z.strictObject({ queue: queueNumber.optional() }).optional(),
+  answers: {
+    200: z.object({ queues: z.array(z.object({ queue: z.int(), sealedTo: z.int() })) }),
+  },
+  errors: ["topic_not_found", "queue_not_found", "contention", "outcome_unknown"],
+  async run({ broker, io }, { params, body }) {
+    const topic = await broker.topics.get(io, params.topic);
+    const only = body?.queue;
+    if (only !== undefined) expectQueue(topic, only);
+    const queues = await Promise.all(
+      (only === undefined ? queuesOf(topic) : [only]).map(async (queue) => ({
+        queue,
+        sealedTo: await broker.log.seal(io, { topicId: topic.id, queue }),
+      })),
+    );
+    return { status: 200, json: { queues } };
+  },
+});
+
+function queuesOf({ queues }: Topic): number[] {
+  return Array.from({ length: queues }, (_, queue) => queue);
+}
 
 function told({ name: topic, queues, type, retentionMs, writable, createdAt }: Topic) {
   return { topic, queues, type, retentionMs, writable, createdAt };
