@@ -89,7 +89,10 @@ describe("reading a queue", () => {
     const log = new Log(settings);
     const { rows } = await log.read(io, queue, 0, { ...atOnce, messagesMax: 100 });
     const gone = rows[1];
-    const key = { partition: partitions.batches(queue, { base: 0, part: 0 }), sort: offsetKey(gone?.base ?? 0) };
+    const key = {
+      partition: partitions.batches(queue, { base: 0, part: 0 }),
+      sort: offsetKey(gone?.base ?? 0),
+    };
     await io.store.commit([{ kind: "delete", key }], io.clock.now());
     for (const offset of [0, gone?.base ?? 0]) {
       const reading = new Log(settings).read(io, queue, offset, atOnce);
