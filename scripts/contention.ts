@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { MemoryBlobs } from "../src/adapters/memory/memory-blobs.ts";
 import { MemoryStore } from "../src/adapters/memory/memory-store.ts";
 import { Broker } from "../src/broker/broker.ts";
+import { logSettings } from "../src/broker/log/log-settings.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
 import { sendMessages } from "../src/broker/sending/send-messages.ts";
 import { noFaults } from "../test/simulator/fault-rates.ts";
@@ -46,8 +47,10 @@ async function measure(every: number, senders: number, queues: number): Promise<
   const cell: SimulatedCell = {
     world,
     store,
+    landedLate: new Set(),
     blobs: new MemoryBlobs(),
     alarm: new SimulatedAlarm(world, () => {}),
+    log: logSettings({}),
   };
   const first = newBroker(cell, "admin");
   void first.topics.ensure(first.ports, "orders", { queues });

@@ -5,7 +5,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Mutant, mutants } from "../test/simulator/mutants.ts";
+import type { Mutant } from "../test/simulator/mutants/mutant.ts";
+import { mutants } from "../test/simulator/mutants.ts";
 import { bundle } from "./bundle.mjs";
 
 const { values } = parseArgs({
@@ -36,10 +37,10 @@ await Promise.all(
 );
 await rm(folder, { recursive: true });
 
-print(`${"mutant".padEnd(56)} ${"seed".padEnd(6)} caught by`);
+print(`${"mutant".padEnd(62)} ${"seed".padEnd(6)} caught by`);
 for (const { name } of chosen) {
   const { seed, invariant } = verdicts.find((verdict) => verdict.name === name) as Verdict;
-  print(`${name.padEnd(56)} ${(seed ?? "-").padEnd(6)} ${invariant ?? "NOT CAUGHT"}`);
+  print(`${name.padEnd(62)} ${(seed ?? "-").padEnd(6)} ${invariant ?? "NOT CAUGHT"}`);
 }
 print(
   `without a mutant, seeds ${values.seed} to ${Number(values.seed) + Number(values.seeds) - 1}: ${clean.seed === undefined ? "clean" : `seed ${clean.seed} violates "${clean.invariant}"`}`,

@@ -41,6 +41,21 @@ export interface OffsetSeen {
   readonly endedAt: number;
 }
 
+/** From some time on a topic may have had this retention. */
+export interface RetentionAsked {
+  readonly topic: string;
+  readonly retentionMs: number;
+  readonly startedAt: number;
+}
+
+/** A client was told that stored bytes are damaged, though nothing damages any here. */
+export interface DamageTold {
+  readonly reader: string;
+  readonly topic: string;
+  readonly queue: number;
+  readonly from: number;
+}
+
 export interface Deletion {
   readonly topic: string;
   readonly startedAt: number;
@@ -58,6 +73,15 @@ export interface FinalLog {
   readonly unreadable?: string;
 }
 
+/** A message at a place, as somebody was told of it. */
+export interface Sighting {
+  readonly by: string;
+  readonly topic: string;
+  readonly queue: number;
+  readonly offset: number;
+  readonly uid: string;
+}
+
 /**
  * Everything that clients saw, and at the end what can be read. The invariants judge by this alone; nothing inside the
  * broker tells them anything.
@@ -67,14 +91,37 @@ export class Auditor {
   readonly pulls: Pull[] = [];
   readonly offsetsSeen: OffsetSeen[] = [];
   readonly deletions: Deletion[] = [];
+  readonly retentions: RetentionAsked[] = [];
+  readonly damages: DamageTold[] = [];
   readonly final: FinalLog[] = [];
+  /** When that was. */
+  finalAt = Number.POSITIVE_INFINITY;
   readonly finalOffsets = new Map<string, number>();
+  /** What remained that nobody needs and nobody will remove. */
+  readonly leftBehind: string[] = [];
   /** Topics that are deleted now and then: what was in them may be gone. */
   readonly volatile = new Set<string>();
 
   /** The messages of topics that are never deleted. */
   *lasting(): Generator<SentMessage> {
     for (const message of this.sent.values()) if (!this.volatile.has(message.topic)) yield message;
+  }
+
+  /** Every message that anybody saw or was told of in topics that are never deleted. */
+  *sightings(): Generator<Sighting> {
+    for (const { uid, topic, attempts } of this.lasting()) {
+      for (const { outcome, queue = -1, offset = -1 } of attempts) {
+        if (outcome === "acknowledged") yield { by: "its producer", topic, queue, offset, uid };
+      }
+    }
+    for (const { reader, topic, queue, messages } of this.pulls) {
+      if (this.volatile.has(topic)) continue;
+      for (const { offset, uid } of messages) yield { by: reader, topic, queue, offset, uid };
+    }
+    for (const { topic, queue, messages } of this.final) {
+      for (const { offset, uid } of messages)
+        yield { by: "the auditor", topic, queue, offset, uid };
+    }
   }
 
   acknowledgement(message: SentMessage): SendAttempt | undefined {

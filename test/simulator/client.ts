@@ -10,14 +10,21 @@ export class Client {
   readonly world: World;
   readonly #cluster: Cluster;
   readonly #live: (client: Client) => Promise<void>;
+  readonly #restless: boolean;
   #process: Process;
 
-  /** `live` is what it does in each life, until it returns or dies. */
-  constructor(name: string, cluster: Cluster, live: (client: Client) => Promise<void>) {
+  /** `live` is what it does in each life, until it returns or dies. Who is restless acts in quiet spells too. */
+  constructor(
+    name: string,
+    cluster: Cluster,
+    live: (client: Client) => Promise<void>,
+    { restless = false } = {},
+  ) {
     this.name = name;
     this.world = cluster.cell.world;
     this.#cluster = cluster;
     this.#live = live;
+    this.#restless = restless;
     this.#process = this.#start();
   }
 
@@ -31,8 +38,9 @@ export class Client {
     request: Request<T>,
     options?: { readonly repeatable?: boolean },
   ): Promise<Reply<T>> {
-    const { dice, rates, calm } = this.world;
     const process = this.#process;
+    await this.#sleepThroughQuiet(process);
+    const { dice, rates, calm } = this.world;
     if (!calm && dice.chance(rates.crash)) this.#crash(process);
     if (!calm && dice.chance(rates.stall)) {
       this.world.fault("client stall");
@@ -43,6 +51,18 @@ export class Client {
 
   pause(ms: number): Promise<void> {
     return this.world.sleep(this.#process, ms);
+  }
+
+  /** Does nothing any more. */
+  retire(): void {
+    this.#process.dead = true;
+  }
+
+  async #sleepThroughQuiet(process: Process): Promise<void> {
+    const { world } = this;
+    const left = world.quietUntil - world.now;
+    if (left > 0 && !this.#restless && !world.calm)
+      await world.sleep(process, left + world.dice.between(0, 1_000));
   }
 
   #crash(process: Process): void {

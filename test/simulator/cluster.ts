@@ -2,6 +2,7 @@ import { MemoryBlobs } from "../../src/adapters/memory/memory-blobs.ts";
 import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import { BrokerError, isBrokerError } from "../../src/broker/errors.ts";
+import { type LogSettings, logSettings } from "../../src/broker/log/log-settings.ts";
 import { metered, Usage } from "../../src/broker/metering.ts";
 import { toBrokerError } from "../../src/broker/port-errors.ts";
 import type { Ports } from "../../src/broker/ports/ports.ts";
@@ -13,7 +14,8 @@ import type { Process, World } from "./world.ts";
 export type Reply<T> = (
   | { readonly outcome: "ok"; readonly value: T }
   | { readonly outcome: "refused"; readonly error: BrokerError }
-  | { readonly outcome: "unknown" }
+  /** `damaged`: it was told that stored bytes are damaged. */
+  | { readonly outcome: "unknown"; readonly damaged?: boolean }
 ) & {
   /** The network sent the request a second time: another answer than this one may be true as well. */
   readonly repeated?: boolean;
@@ -22,6 +24,9 @@ export type Reply<T> = (
 export type Request<T> = (broker: Broker, io: Ports) => Promise<T>;
 
 const clientTimeoutMs = 15_000;
+/** Some clients wait as long as it takes. */
+const patientTimeoutMs = 3 * 3_600_000;
+const patience = 0.02;
 
 /** The brokers of a cell. They share its store and nothing else; clients reach any of them over a network that loses and delays. */
 export class Cluster {
@@ -30,10 +35,20 @@ export class Cluster {
   readonly bugs: string[] = [];
   readonly #brokers: SimulatedBroker[];
 
-  constructor(world: World, brokers: number) {
+  constructor(
+    world: World,
+    { brokers, log }: { readonly brokers: number; readonly log: Partial<LogSettings> },
+  ) {
     const store = new MemoryStore({ now: () => world.now, sleep: async () => {} });
     const alarm = new SimulatedAlarm(world, () => this.#sweep());
-    this.cell = { world, store, blobs: new MemoryBlobs(), alarm };
+    this.cell = {
+      world,
+      store,
+      landedLate: new Set(),
+      blobs: new MemoryBlobs(),
+      alarm,
+      log: logSettings({ groupBytesMax: 262_144, pollMs: 500, ...log }),
+    };
     this.#brokers = Array.from(
       { length: brokers },
       (_, index) => new SimulatedBroker(`broker${index + 1}`, this.cell),
@@ -61,17 +76,20 @@ export class Cluster {
           world.note(() => `${client.name} ${operation} <- ${chosen.name}: ${told(reply)}`);
           resolve(reply);
         });
-      answer(clientTimeoutMs, { outcome: "unknown" });
-      if (this.#befalls("request lost", rates.lostCall / 2)) return;
+      const patient = !world.calm && dice.chance(patience);
+      answer(patient ? patientTimeoutMs : clientTimeoutMs, { outcome: "unknown" });
+      if (world.befalls("request lost", rates.lostCall / 2)) return;
       // A proxy that got no answer tries another broker by itself, and passes on what it hears first.
-      const twice = repeatable && this.#befalls("request twice", rates.lateCall);
+      const twice = repeatable && world.befalls("request twice", rates.lateCall);
       if (twice) {
         const other = dice.pick(this.#brokers);
-        world.after(dice.between(1, dice.pick([20, 2_000, 60_000])), () =>
+        world.after(dice.between(1, dice.pick([20, 2_000, 60_000, 660_000])), () =>
           other.serve(operation, request, this.bugs, () => {}),
         );
       }
-      const late = this.#befalls("request late", rates.lateCall) ? dice.between(500, 90_000) : 0;
+      const late = world.befalls("request late", rates.lateCall)
+        ? dice.between(500, dice.pick([5_000, 90_000, 660_000]))
+        : 0;
       world.after(late + dice.between(1, 10), () => {
         if (chosen.broker === undefined) {
           answer(1, {
@@ -82,7 +100,7 @@ export class Cluster {
           return;
         }
         chosen.serve(operation, request, this.bugs, (reply) => {
-          if (!this.#befalls("reply lost", rates.lostCall / 2))
+          if (!world.befalls("reply lost", rates.lostCall / 2))
             answer(dice.between(1, 10), { ...reply, repeated: twice });
         });
       });
@@ -119,13 +137,6 @@ export class Cluster {
       () => {},
     );
   }
-
-  #befalls(fault: string, rate: number): boolean {
-    const { world } = this.cell;
-    if (world.calm || !world.dice.chance(rate)) return false;
-    world.fault(fault);
-    return true;
-  }
 }
 
 /** A broker process that dies, comes back with nothing remembered, and stops for a while now and then. */
@@ -157,7 +168,7 @@ class SimulatedBroker {
         const error = toBrokerError(cause);
         if (!isBrokerError(error) || error.status === 500) {
           bugs.push(`${operation} at ${this.name}: ${(error as Error).stack}`);
-          reply({ outcome: "unknown" });
+          reply({ outcome: "unknown", damaged: isBrokerError(error) && error.code === "corrupt" });
         } else if (error.effects === "none") reply({ outcome: "refused", error });
         else reply({ outcome: "unknown" });
       },
@@ -176,11 +187,13 @@ class SimulatedBroker {
           world.after(world.dice.between(10, 20_000), () => this.#start());
         },
         stall: () => {
-          process.stalledUntil = world.now + world.dice.between(1_000, 150_000);
+          // Now and then for hours, as a laptop sleeps.
+          process.stalledUntil =
+            world.now + world.dice.between(1_000, world.dice.chance(0.1) ? 9_000_000 : 150_000);
         },
       },
     });
-    this.broker = new Broker(ports, { groupBytesMax: 262_144, pollMs: 500 });
+    this.broker = new Broker(ports, this.#cell.log);
   }
 }
 

@@ -6,12 +6,21 @@ import type { Key, Write } from "../../src/broker/ports/store.ts";
 
 /** A key as a person reads it, by the table in src/broker/schema.ts. */
 export function describeKey({ partition, sort }: Key): string {
-  const letter = String.fromCharCode(partition[0] ?? 0);
+  const letter = partitionLetter({ partition });
   const queue = partition.length >= 7 ? `${readU32(partition, 1)}/${readU16(partition, 5)}` : "";
-  const isOffset = letter === "S" || letter === "B";
-  const text =
-    isOffset && sort.length === 8 ? `@${readU64(sort, 0)}` : String.fromCharCode(...sort);
-  return `${letter}${queue}:${text}`;
+  const segment =
+    partition.length === 17 ? `/${readU64(partition, 7)}.${readU16(partition, 15)}` : "";
+  return `${letter}${queue}${segment}:${describeSort(letter, sort)}`;
+}
+
+/** What lies in a partition, by the table in src/broker/schema.ts. */
+export function partitionLetter({ partition }: Pick<Key, "partition">): string {
+  return String.fromCharCode(partition[0] ?? 0);
+}
+
+function describeSort(letter: string, sort: Uint8Array): string {
+  const number = "SBW".includes(letter) && sort.length >= 8 ? `@${readU64(sort, 0)}` : "";
+  return `${number} ${String.fromCharCode(...sort.subarray(number === "" ? 0 : 8))}`.trim();
 }
 
 /** A write; of a batch row also the messages in it, by the uids that producers put in front of bodies. */

@@ -20,6 +20,12 @@ export interface FaultRates {
   /** A client's request or reply is lost, or comes much later. */
   readonly lostCall: number;
   readonly lateCall: number;
+  /** A blob or the answer to it gets lost. */
+  readonly blobLost: number;
+  /** The caller is told "unknown"; the blob appears all the same, minutes or hours later. */
+  readonly lateBlob: number;
+  /** The broker stops in the middle of a lone put, and puts when it goes on (law 7 of the store). */
+  readonly putAfterDeadline: number;
   readonly alarmLost: number;
   readonly alarmTwice: number;
   readonly alarmLate: number;
@@ -40,6 +46,9 @@ export const noFaults: FaultRates = {
   stall: 0,
   lostCall: 0,
   lateCall: 0,
+  blobLost: 0,
+  lateBlob: 0,
+  putAfterDeadline: 0,
   alarmLost: 0,
   alarmTwice: 0,
   alarmLate: 0,
@@ -62,10 +71,14 @@ export function ratesOf(seed: number): FaultRates {
     stall: upTo(0.01),
     lostCall: upTo(0.1),
     lateCall: upTo(0.1),
-    alarmLost: upTo(0.4),
+    blobLost: upTo(0.2),
+    lateBlob: upTo(0.3),
+    putAfterDeadline: upTo(0.02),
+    // In some climates no alarm ever rings: all rests on whoever sweeps.
+    alarmLost: dice.chance(0.15) ? 1 : upTo(0.4),
     alarmTwice: upTo(0.4),
     alarmLate: upTo(0.4),
-    expiredRemoved: upTo(0.02),
+    expiredRemoved: upTo(0.05),
     clockErrorMs: Math.round(upTo(250)),
   };
 }

@@ -1,11 +1,17 @@
 import type { Invariant } from "./auditor.ts";
+import { aPlaceHoldsOneMessage } from "./invariants/a-place-holds-one-message.ts";
 import { acknowledgedIsVisible } from "./invariants/acknowledged-is-visible.ts";
 import { acknowledgedStays } from "./invariants/acknowledged-stays.ts";
+import { anEmptyAnswerMeansTheEnd } from "./invariants/an-empty-answer-means-the-end.ts";
 import { committedNeverGoesBack } from "./invariants/committed-never-goes-back.ts";
 import { deletedStaysDeleted } from "./invariants/deleted-stays-deleted.ts";
+import { endsNeverGoBack } from "./invariants/ends-never-go-back.ts";
 import { everythingCanBeRead } from "./invariants/everything-can-be-read.ts";
 import { groupKeepsOrder } from "./invariants/group-keeps-order.ts";
 import { landsOnce } from "./invariants/lands-once.ts";
+import { nobodyIsToldOfDamage } from "./invariants/nobody-is-told-of-damage.ts";
+import { nothingIsLeftBehind } from "./invariants/nothing-is-left-behind.ts";
+import { nothingIsTrimmedEarly } from "./invariants/nothing-is-trimmed-early.ts";
 import { offsetsAreDense } from "./invariants/offsets-are-dense.ts";
 import { readerNeverSkips } from "./invariants/reader-never-skips.ts";
 import { readerStaysInRange } from "./invariants/reader-stays-in-range.ts";
@@ -16,12 +22,18 @@ export const invariants: readonly Invariant[] = [
   acknowledgedStays,
   refusedNeverAppears,
   landsOnce,
+  aPlaceHoldsOneMessage,
   offsetsAreDense,
   groupKeepsOrder,
   committedNeverGoesBack,
   readerNeverSkips,
+  anEmptyAnswerMeansTheEnd,
   acknowledgedIsVisible,
   readerStaysInRange,
+  endsNeverGoBack,
+  nothingIsTrimmedEarly,
+  nobodyIsToldOfDamage,
   deletedStaysDeleted,
   everythingCanBeRead,
+  nothingIsLeftBehind,
 ];

@@ -1,13 +1,21 @@
+import type { LogSettings } from "../../src/broker/log/log-settings.ts";
 import { Dice } from "./dice.ts";
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
 
 export interface TopicPlan {
   readonly name: string;
   readonly queues: number;
   /** Deleted and made again now and then. */
   readonly volatile: boolean;
+  readonly retentionMs: number;
+  /** The longest that the admin sets now and then; absent: the retention stays. */
+  readonly retentionMsMax?: number;
 }
 
-/** Who takes part in a run. */
+/** Who takes part in a run, and in what kind of cell. */
 export interface Scenario {
   readonly brokers: number;
   readonly producers: number;
@@ -15,18 +23,30 @@ export interface Scenario {
   readonly readers: number;
   readonly admins: number;
   readonly clumsy: number;
+  readonly sweepers: number;
   readonly topics: readonly TopicPlan[];
   /** Clients pause for up to so long between two requests (ms). */
   readonly thinkMs: number;
+  /** About so many steps lie between two quiet spells; 0: there are none. */
+  readonly quietEverySteps: number;
+  /** Small segments, so that what takes a log hours and megabytes happens in a run of some hundred messages. */
+  readonly log: Partial<LogSettings>;
 }
 
 /** A cast for each seed: from two brokers and a producer to a crowd that fights for one queue. */
 export function scenarioOf(seed: number): Scenario {
   const dice = new Dice(seed ^ 0x51ed270b);
+  const retentionMsMax = dice.pick([10 * minute, 2 * hour, 6 * hour]);
   const topics: TopicPlan[] = [
-    { name: "orders", queues: dice.between(1, 3), volatile: false },
-    { name: "payments", queues: 1, volatile: false },
-    { name: "passing", queues: 1, volatile: true },
+    { name: "orders", queues: dice.between(1, 3), volatile: false, retentionMs: 72 * hour },
+    {
+      name: "payments",
+      queues: 1,
+      volatile: false,
+      retentionMs: dice.between(minute, retentionMsMax),
+      retentionMsMax,
+    },
+    { name: "passing", queues: 1, volatile: true, retentionMs: 72 * hour },
   ];
   return {
     brokers: dice.between(1, 4),
@@ -35,7 +55,18 @@ export function scenarioOf(seed: number): Scenario {
     readers: dice.between(0, 2),
     admins: 1,
     clumsy: dice.between(0, 1),
+    sweepers: dice.chance(0.75) ? 1 : 0,
     topics: dice.chance(0.3) ? topics.slice(1, 2) : topics,
     thinkMs: dice.pick([5, 50, 500]),
+    quietEverySteps: dice.pick([0, 60, 150, 400]),
+    log: {
+      segmentRowsMax: dice.pick([4, 12, 40]),
+      segmentBytesMax: dice.pick([2_000, 20_000, 200_000]),
+      segmentAgeMs: dice.pick([minute, 10 * minute, hour]),
+      archiveBytesMin: dice.pick([0, 0, 4_000]),
+      rowsExpireFreely: dice.chance(0.4),
+      strayBlobMs: dice.pick([hour, 6 * hour, 24 * hour]),
+      cacheBytesMax: dice.pick([0, 5_000, 1_000_000]),
+    },
   };
 }

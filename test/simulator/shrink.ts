@@ -39,11 +39,16 @@ async function seedThatFails(
 /** Actors first: with few of them a run is short and easy to read whatever else happens in it. */
 function* smaller(options: Candidate): Generator<Candidate> {
   const { steps, rates, scenario } = options;
-  const least = { brokers: 1, producers: 1, consumers: 0, readers: 0, admins: 0, clumsy: 0 };
+  const least = {
+    ...{ brokers: 1, producers: 1, consumers: 0, readers: 0, admins: 0, clumsy: 0 },
+    sweepers: 0,
+  };
   for (const [actor, minimum] of Object.entries(least) as [keyof typeof least, number][]) {
     const fewer = { ...scenario, [actor]: scenario[actor] - 1 };
     if (scenario[actor] > minimum) yield { ...options, scenario: fewer };
   }
+  if (scenario.quietEverySteps > 0)
+    yield { ...options, scenario: { ...scenario, quietEverySteps: 0 } };
   if (scenario.topics.length > 1) yield { ...options, scenario: fewerTopics(scenario) };
   for (const fault of Object.keys(noFaults) as (keyof FaultRates)[]) {
     if (rates[fault] > 0) yield { ...options, rates: { ...rates, [fault]: 0 } };

@@ -19,23 +19,17 @@ export class SimulatedAlarm implements Alarm {
     const mine = ++this.#order;
     this.#set.set(id, mine);
     world.steps++;
-    if (this.#befalls("alarm lost", alarmLost)) return;
-    const late = this.#befalls("alarm late", alarmLate) ? world.dice.between(1_000, 300_000) : 0;
+    if (world.befalls("alarm lost", alarmLost)) return;
+    const late = world.befalls("alarm late", alarmLate) ? world.dice.between(1_000, 300_000) : 0;
     const ring = () => {
       if (this.#set.get(id) === mine) this.#ring(id);
     };
     world.after(at - world.now + late, ring);
-    if (this.#befalls("alarm twice", alarmTwice))
+    if (world.befalls("alarm twice", alarmTwice))
       world.after(at - world.now + world.dice.between(0, 5_000), ring);
   }
 
   async cancel(id: AlarmId): Promise<void> {
     this.#set.delete(id);
-  }
-
-  #befalls(fault: string, rate: number): boolean {
-    const befallen = !this.#world.calm && this.#world.dice.chance(rate);
-    if (befallen) this.#world.fault(fault);
-    return befallen;
   }
 }

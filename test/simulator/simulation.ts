@@ -1,14 +1,18 @@
+import { isBrokerError } from "../../src/broker/errors.ts";
 import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
 import { producer } from "./actors/producer.ts";
 import { messagesOf } from "./actors/pull-once.ts";
 import { reader } from "./actors/reader.ts";
-import { Auditor, type Violation } from "./auditor.ts";
+import { sweeper } from "./actors/sweeper.ts";
+import { afterDays } from "./after-days.ts";
+import { Auditor, type FinalLog, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { type FaultRates, ratesOf } from "./fault-rates.ts";
 import { invariants } from "./invariants.ts";
+import { QuietSpells } from "./quiet-spells.ts";
 import { type Scenario, scenarioOf } from "./scenario.ts";
 import { World } from "./world.ts";
 
@@ -43,18 +47,24 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
     keepHistory = false,
   } = options;
   const world = new World(seed, rates, { keepHistory });
-  const cluster = new Cluster(world, scenario.brokers);
+  const cluster = new Cluster(world, scenario);
   const auditor = new Auditor();
   for (const topic of scenario.topics) if (topic.volatile) auditor.volatile.add(topic.name);
-  await makeTopics(cluster, scenario);
-  cast(cluster, auditor, scenario);
+  await makeTopics(cluster, auditor, scenario);
+  const clients = cast(cluster, auditor, scenario);
 
-  await world.run(() => world.steps >= steps);
+  const quietSpells = new QuietSpells(world, scenario.quietEverySteps);
+  await world.run(() => {
+    quietSpells.pass();
+    return world.steps >= steps;
+  });
   const stepsTaken = world.steps;
   world.calm = true;
   // What is under way ends by itself: every request has a deadline, and nobody begins a new one.
-  await world.run(() => false);
+  await world.runTo(Math.max(world.now, world.quietUntil) + restMs);
+  for (const client of clients) client.retire();
   await readEverything(cluster, auditor, scenario);
+  auditor.leftBehind.push(...(await afterDays(cluster)));
 
   const violations = [
     ...invariants.flatMap(({ name, check }) =>
@@ -72,14 +82,18 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   };
 }
 
-function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): void {
+/** Requests, stalls and retries that are under way when calm begins have ended so much later. */
+const restMs = 12 * 60_000;
+
+function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly Client[] {
+  const clients: Client[] = [];
   const enter = (
     name: string,
     count: number,
     live: (number: number) => (client: Client) => Promise<void>,
   ) => {
     for (let number = 1; number <= count; number++)
-      new Client(`${name}${number}`, cluster, live(number));
+      clients.push(new Client(`${name}${number}`, cluster, live(number)));
   };
   enter("producer", scenario.producers, () => producer(auditor, scenario));
   // Two consumers of one group disturb each other, as members do while a queue changes hands.
@@ -89,13 +103,17 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): void {
   enter("reader", scenario.readers, () => reader(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
+  for (let number = 1; number <= scenario.sweepers; number++)
+    clients.push(new Client(`sweeper${number}`, cluster, sweeper, { restless: true }));
+  return clients;
 }
 
-async function makeTopics(cluster: Cluster, scenario: Scenario): Promise<void> {
+async function makeTopics(cluster: Cluster, auditor: Auditor, scenario: Scenario): Promise<void> {
   const { world } = cluster.cell;
   world.calm = true;
-  for (const { name, queues } of scenario.topics) {
-    await cluster.ask((broker, io) => broker.topics.ensure(io, name, { queues }));
+  for (const { name, queues, retentionMs } of scenario.topics) {
+    await cluster.ask((broker, io) => broker.topics.ensure(io, name, { queues, retentionMs }));
+    auditor.retentions.push({ topic: name, retentionMs, startedAt: 0 });
   }
   world.calm = false;
 }
@@ -119,13 +137,19 @@ async function readEverything(
         auditor.finalOffsets.set(`group${group} in ${topic}/${queue}`, offset);
     }
   }
+  auditor.finalAt = cluster.cell.world.now;
 }
 
-async function readQueue(cluster: Cluster, queue: { topicId: number; queue: number }) {
-  const { min, max } = await cluster.ask((broker, io) => broker.log.range(io, queue));
+/** One pass over a queue; another one where it was trimmed meanwhile. */
+async function readQueue(
+  cluster: Cluster,
+  queue: { topicId: number; queue: number },
+): Promise<Omit<FinalLog, "topic" | "queue">> {
   const messages: { offset: number; uid: string }[] = [];
-  for (let offset = min; offset < max; ) {
-    try {
+  const range = { min: 0, max: 0 };
+  try {
+    Object.assign(range, await cluster.ask((broker, io) => broker.log.range(io, queue)));
+    for (let offset = range.min; offset < range.max; ) {
       const found = await cluster.ask(async (broker, io) => {
         const read = await broker.log.read(io, queue, offset, {
           messagesMax: 500,
@@ -135,10 +159,11 @@ async function readQueue(cluster: Cluster, queue: { topicId: number; queue: numb
         return messagesOf(io, read, offset);
       });
       messages.push(...found);
-      offset = (found.at(-1)?.offset ?? max) + 1;
-    } catch (error) {
-      return { min, max, messages, unreadable: String(error) };
+      offset = (found.at(-1)?.offset ?? range.max) + 1;
     }
+    return { ...range, messages };
+  } catch (error) {
+    if (isBrokerError(error) && error.code === "out_of_range") return readQueue(cluster, queue);
+    return { ...range, messages, unreadable: String(error) };
   }
-  return { min, max, messages };
 }

@@ -22,6 +22,8 @@ export class World {
   steps = 0;
   /** When set, nothing fails any more: what is under way comes to its end. */
   calm = false;
+  /** No client begins anything before this instant. */
+  quietUntil = 0;
   readonly counts = new Map<string, number>();
   readonly #events = new EventHeap();
   readonly #history: string[] | undefined;
@@ -60,6 +62,13 @@ export class World {
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 
+  /** Whether a fault of this rate happens now; it is counted. */
+  befalls(kind: string, rate: number): boolean {
+    if (this.calm || !this.dice.chance(rate)) return false;
+    this.fault(kind);
+    return true;
+  }
+
   fault(kind: string): void {
     this.steps++;
     this.count(`fault ${kind}`);
@@ -86,6 +95,15 @@ export class World {
       signal?.addEventListener("abort", () => this.deliver(process, 0, resolve));
       this.deliver(process, ms, resolve);
     });
+  }
+
+  /** Lets everything happen that happens up to an instant. */
+  async runTo(at: number): Promise<void> {
+    let reached = false;
+    this.after(at - this.#now, () => {
+      reached = true;
+    });
+    await this.run(() => reached);
   }
 
   /** Lets events happen until `done`, or until none is left. */

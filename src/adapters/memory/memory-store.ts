@@ -82,6 +82,11 @@ export class MemoryStore implements Store {
     }
   }
 
+  /** All that is physically there, also what has expired: for whoever looks for what is left behind. */
+  *everything(): Generator<Item> {
+    for (const items of this.#partitions.values()) yield* items;
+  }
+
   #find({ partition, sort }: Key): Item | undefined {
     const items = this.#partitions.get(partitionId(partition)) ?? [];
     const { index, found } = place(items, sort);

@@ -3,7 +3,7 @@ import type { Client } from "../client.ts";
 import type { Reply } from "../cluster.ts";
 import type { Scenario, TopicPlan } from "../scenario.ts";
 
-/** Makes the topics, looks at them, changes them, and deletes those that may be deleted. */
+/** Makes the topics, looks at them, changes and seals them, and deletes those that may be deleted. */
 export function admin(auditor: Auditor, scenario: Scenario) {
   return async (client: Client): Promise<void> => {
     while (!client.done) {
@@ -11,8 +11,8 @@ export function admin(auditor: Auditor, scenario: Scenario) {
       const topic = dice.pick(scenario.topics);
       await dice.pick(
         topic.volatile
-          ? [ensure, ensure, ensure, look, change, lag, list, sweep, remove, remove, remove]
-          : [ensure, look, change, lag, list, sweep],
+          ? [ensure, ensure, ensure, look, change, lag, list, seal, remove, remove, remove]
+          : [ensure, look, change, lag, list, seal],
       )(client, topic, auditor);
       await client.pause(dice.between(0, scenario.thinkMs));
     }
@@ -31,12 +31,15 @@ const look: Chore = (client, { name }) =>
   });
 
 /** More queues would send a message group elsewhere, so only topics without an order to keep get them. */
-const change: Chore = (client, { name, volatile }) => {
-  const { dice } = client.world;
-  const changes = volatile
-    ? { queues: dice.between(1, 6) }
-    : { retentionMs: dice.between(60_000, 600_000) };
-  return client.call("changeTopic", (broker, io) => broker.topics.change(io, name, changes));
+const change: Chore = (client, { name: topic, volatile, retentionMsMax }, auditor) => {
+  const { dice, now: startedAt } = client.world;
+  const changes: { queues?: number; retentionMs?: number } = {};
+  if (volatile) changes.queues = dice.between(1, 6);
+  if (retentionMsMax !== undefined) {
+    changes.retentionMs = dice.between(60_000, retentionMsMax);
+    auditor.retentions.push({ topic, retentionMs: changes.retentionMs, startedAt });
+  }
+  return client.call("changeTopic", (broker, io) => broker.topics.change(io, topic, changes));
 };
 
 const lag: Chore = (client, { name }) =>
@@ -47,7 +50,13 @@ const lag: Chore = (client, { name }) =>
 const list: Chore = (client) =>
   client.call("listTopics", (broker, io) => broker.topics.list(io, { after: undefined, limit: 2 }));
 
-const sweep: Chore = (client) => client.call("sweep", (broker, io) => broker.sweep(io));
+const seal: Chore = (client, { name, queues }) => {
+  const queue = client.world.dice.between(0, queues - 1);
+  return client.call("seal", async (broker, io) => {
+    const { id } = await broker.topics.get(io, name);
+    await broker.log.seal(io, { topicId: id, queue });
+  });
+};
 
 const remove: Chore = async (client, { name: topic }, auditor) => {
   const startedAt = client.world.now;

@@ -64,8 +64,8 @@ async function consumeSome(
     max: dice.between(1, 20),
     waitMs: dice.chance(0.3) ? 3_000 : 0,
   });
-  // Of a topic that was deleted and made again the position is of no use.
-  if (pull?.outOfRange) positions.set(place, 0);
+  // What was there has been trimmed, or the topic was deleted and made again.
+  if (pull?.outOfRange) positions.set(place, pull.min);
   const last = pull?.messages.at(-1);
   if (last !== undefined) positions.set(place, last.offset + 1);
   if (dice.chance(0.3)) await commit(client, auditor, { group, topic, positions });

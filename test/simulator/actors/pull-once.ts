@@ -35,6 +35,8 @@ export async function pullOnce(
     auditor.pulls.push(pull);
     return pull;
   }
+  if (reply.outcome === "unknown" && reply.damaged)
+    auditor.damages.push({ reader: client.name, topic, queue, from });
   if (reply.outcome !== "ok") return undefined;
   const pull: Pull = { ...seen, ...reply.value, outOfRange: false };
   auditor.pulls.push(pull);

@@ -3,16 +3,21 @@ import type { Client } from "../client.ts";
 import type { Scenario } from "../scenario.ts";
 import { pullOnce } from "./pull-once.ts";
 
-/** Reads from anywhere: the beginning, the middle of a batch, the end, and a little behind it. */
+/** Reads from anywhere: before the beginning, the middle of a batch, the end, and a little behind it. */
 export function reader(auditor: Auditor, scenario: Scenario) {
   return async (client: Client): Promise<void> => {
-    const ends = new Map<string, number>();
+    const ranges = new Map<string, { min: number; max: number }>();
     while (!client.done) {
       const { dice } = client.world;
       const { name: topic, queues } = dice.pick(scenario.topics);
       const queue = dice.between(0, queues - 1);
-      const end = ends.get(`${topic}/${queue}`) ?? 0;
-      const from = dice.chance(0.3) ? end + dice.between(0, 2) : dice.between(0, end);
+      const { min, max } = ranges.get(`${topic}/${queue}`) ?? { min: 0, max: 0 };
+      const from = dice.pick([
+        max + dice.between(0, 2),
+        dice.between(min, max),
+        dice.between(min, max),
+        dice.between(Math.max(0, min - 2), Math.min(max, min + 2)),
+      ]);
       const pull = await pullOnce(client, auditor, {
         topic,
         queue,
@@ -20,7 +25,7 @@ export function reader(auditor: Auditor, scenario: Scenario) {
         max: dice.between(1, 8),
         waitMs: 0,
       });
-      if (pull !== undefined) ends.set(`${topic}/${queue}`, pull.max);
+      if (pull !== undefined) ranges.set(`${topic}/${queue}`, pull);
       await client.pause(dice.between(0, scenario.thinkMs));
     }
   };

@@ -1,9 +1,7 @@
-import type { Invariant } from "../auditor.ts";
+import { limits } from "../../../src/broker/limits.ts";
+import type { Invariant, Pull } from "../auditor.ts";
 
-/** For so long a broker may tell the end of a queue that it saw before, where an answer does not reach the end. */
-const toldEndAgeMsMax = 1_000;
-
-/** Whoever reads after an acknowledgement finds the queue at least so long. */
+/** Whoever reads after an acknowledgement finds the queue at least so long, and the message unless it was trimmed. */
 export const acknowledgedIsVisible: Invariant = {
   name: "acknowledged is visible",
   *check(seen) {
@@ -12,10 +10,13 @@ export const acknowledgedIsVisible: Invariant = {
       for (const { outcome, queue, offset = -1, endedAt = 0 } of attempts) {
         if (outcome !== "acknowledged") continue;
         const name = `${topic}/${queue}`;
-        landings.set(name, [...(landings.get(name) ?? []), { uid, offset, endedAt }]);
+        const known = landings.get(name);
+        if (known === undefined) landings.set(name, [{ uid, offset, endedAt }]);
+        else known.push({ uid, offset, endedAt });
       }
     }
-    for (const { reader, topic, queue, from, startedAt, messages, max, outOfRange } of seen.pulls) {
+    for (const pull of seen.pulls) {
+      const { reader, topic, queue, from, startedAt, max } = pull;
       for (const { uid, offset, endedAt } of landings.get(`${topic}/${queue}`) ?? []) {
         if (max <= offset && endedAt < startedAt - toldEndAgeMsMax) {
           yield {
@@ -23,8 +24,8 @@ export const acknowledgedIsVisible: Invariant = {
             uid,
           };
         }
-        if (messages.length > 0 || offset < from || endedAt >= startedAt) continue;
-        const saw = outOfRange ? "was told that it is out of range" : "found nothing";
+        if (offset < from || endedAt >= startedAt || !foundNothing(pull)) continue;
+        const saw = pull.outOfRange ? "was told that it is out of range" : "found nothing";
         yield {
           what: `${reader} pulled ${topic}/${queue} from ${from} and ${saw}, though ${offset} was acknowledged before`,
           uid,
@@ -33,3 +34,11 @@ export const acknowledgedIsVisible: Invariant = {
     }
   },
 };
+
+/** For so long a broker may tell the end of a queue that it saw before, where an answer comes from far behind it. */
+const toldEndAgeMsMax = limits.directoryAgeMsMax;
+
+/** Nothing, where nothing was trimmed either. */
+function foundNothing({ from, min, messages, outOfRange }: Pull): boolean {
+  return messages.length === 0 && !(outOfRange && from < min);
+}

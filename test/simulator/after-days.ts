@@ -1,0 +1,31 @@
+import { partitions } from "../../src/broker/schema.ts";
+import { readWork } from "../../src/broker/work/work.ts";
+import type { Cluster } from "./cluster.ts";
+import { ownerless, remains } from "./leftovers.ts";
+
+const hour = 3_600_000;
+/** Longer than any retention of a run, and whatever comes after it. */
+const daysMs = 8 * 24 * hour;
+/** More than any run leaves to be done. */
+const sweepsMax = 2_000;
+
+/** Lets days pass in which somebody sweeps whenever work is due, and answers what is left behind all the same. */
+export async function afterDays(cluster: Cluster): Promise<string[]> {
+  const { cell } = cluster;
+  const { world, store } = cell;
+  const endsAt = world.now + daysMs;
+  const found: string[] = [];
+  try {
+    for (let sweeps = 0; sweeps < sweepsMax && world.now < endsAt; sweeps++) {
+      await cluster.ask((broker, io) => broker.sweep(io));
+      if (sweeps === 0) for await (const what of ownerless(cell)) found.push(what);
+      const [next] = (await store.scan({ partition: partitions.work, limit: 1 })).items;
+      const dueAt = next === undefined ? endsAt : readWork(next).dueAt;
+      await world.runTo(Math.min(endsAt, Math.max(world.now, dueAt)));
+    }
+  } catch (error) {
+    return [...found, `a sweep failed: ${String(error)}`];
+  }
+  for await (const what of remains(cell)) found.push(what);
+  return found;
+}

@@ -1,0 +1,22 @@
+import type { Segment } from "../../src/broker/log/segment.ts";
+import type { Write } from "../../src/broker/ports/store.ts";
+import { decodeRecord } from "../../src/broker/record.ts";
+import { partitionLetter } from "./describe-key.ts";
+
+/** What a commit does to the log beyond appending, for the counts of a run. */
+export function deedsOf(writes: readonly Write[]): Set<string> {
+  const deeds = new Set<string>();
+  const states = writes.flatMap((write) =>
+    write.kind === "put" && partitionLetter(write.key) === "S" && write.value instanceof Uint8Array
+      ? [decodeRecord<Segment>("segment", write.value).state]
+      : [],
+  );
+  if (states.includes("sealed")) deeds.add("segment sealed");
+  if (states.includes("archived")) deeds.add("segment archived");
+  const deleted = new Set(
+    writes.filter(({ kind }) => kind === "delete").map(({ key }) => partitionLetter(key)),
+  );
+  if (deleted.has("S")) deeds.add(states.includes("empty") ? "segment lost" : "segments trimmed");
+  if (deleted.has("B")) deeds.add("rows dropped");
+  return deeds;
+}

@@ -1,0 +1,70 @@
+import { type Mutant, source } from "./mutant.ts";
+
+const { reader, topics } = source;
+
+/** Bugs of reading rows, and of topics and committed offsets. */
+export const mutantsOfReadingAndRecords: readonly Mutant[] = [
+  {
+    name: "a tail cached for ever",
+    patches: [
+      {
+        file: reader,
+        find: "    const page = await io.store.scan({ partition, from: offsetKey(offset), limit, bytesMax });",
+        replace: `    if (this.#tails.get(name)?.offset === offset) return { rows: [], end: offset, tail: true };
+    const page = await io.store.scan({ partition, from: offsetKey(offset), limit, bytesMax });`,
+      },
+    ],
+  },
+  {
+    name: "a read that skips what it cannot read",
+    patches: [
+      {
+        file: reader,
+        find: "const holder = await readRowAtOrBelow(io, partition, offset);",
+        replace:
+          "const holder = await readRowAtOrBelow(io, partition, offset).catch(() => undefined);",
+      },
+      {
+        file: reader,
+        find: "else if (rows.length > 0 || (holder !== undefined && isSeal(holder))) return undefined;",
+        replace: "else if (holder !== undefined && isSeal(holder)) return undefined;",
+      },
+    ],
+  },
+  {
+    name: "a commit of offsets that may go back",
+    patches: [
+      {
+        file: "src/broker/consuming/group-offsets.ts",
+        find: "return before >= next ? { unchanged: before } : { value, result: next };",
+        replace: "return before === next ? { unchanged: before } : { value, result: next };",
+      },
+    ],
+  },
+  {
+    name: "compare and set without comparing",
+    patches: [
+      {
+        file: "src/broker/compare-and-set.ts",
+        find: 'const put: Write = { kind: "put", key, value: wanted.value, version, expect };',
+        replace:
+          'void expect; const put: Write = { kind: "put", key, value: wanted.value, version };',
+      },
+    ],
+  },
+  {
+    name: "a topic made again under its old id",
+    patches: [
+      {
+        file: topics,
+        find: "id: nextId(lastId),",
+        replace: "id: nextId(lastId) && name.length,",
+      },
+      {
+        file: topics,
+        find: '    version: newVersion(io.random),\n    expect: "absent",\n  }));',
+        replace: "    version: newVersion(io.random),\n  }));",
+      },
+    ],
+  },
+];
