@@ -32,14 +32,8 @@ async function run(settings: Settings): Promise<void> {
   const store = await LmdbStore.open({ path: folder.store, clock });
   const blobs = await FileBlobs.open({ folder: folder.blobs, clock });
   const alarm = new LocalAlarm({ store, clock, random, ring: () => sweep(), onError: logError });
-  const broker = new Broker({
-    store,
-    blobs,
-    alarm,
-    clock,
-    random,
-    compression: new NodeCompression(),
-  });
+  const compression = new NodeCompression();
+  const broker = new Broker({ store, blobs, alarm, clock, random, compression }, settings.log);
   const sweep = () => broker.sweep(broker.ports);
 
   const stopped = terminated();
