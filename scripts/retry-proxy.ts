@@ -24,8 +24,8 @@ const producers = 16;
 const queues = 4;
 const topic = "orders";
 const messagesMax = 6;
-/** Added to the command line of both servers. */
-const serverArgs: readonly string[] = [];
+/** Segments so small that retries have to find what lies in one that was sealed, and archived, meanwhile. */
+const serverOptions = ["--segment-rows", "30", "--archive-min-bytes", "0"];
 const sealEveryMsMax = 1_000;
 /** Where the proxy has not seen enough by then, the run ends without (ms). */
 const loadMsMax = 60_000;
@@ -47,7 +47,7 @@ interface Outcome {
 
 async function retryThroughProxy(bundle: string): Promise<Outcome> {
   return withFolder(async (data) => {
-    const options = { bundle, data, args: serverArgs };
+    const options = { bundle, data, options: serverOptions };
     const first = await ServerProcess.start(options);
     const servers = [first, await ServerProcess.start(options)];
     await expectJson(first.url, "PUT", `/v1/topics/${topic}`, { queues });
@@ -88,9 +88,8 @@ async function produce(run: Run, number: number): Promise<void> {
   agent.destroy();
 }
 
-/** Rows that move to another segment must still be found. A server that cannot seal yet is let be. */
+/** Rows that move to another segment must still be found. */
 async function sealNowAndThen(run: Run): Promise<void> {
-  const taken = [...expectedErrors, "route_not_found"];
   while (run.going) {
     await pause(random() * sealEveryMsMax);
     const url = run.servers[random() < 0.5 ? 0 : 1]?.url ?? "";
@@ -98,7 +97,8 @@ async function sealNowAndThen(run: Run): Promise<void> {
     const { status, json } = await callJson<{ code?: string } | undefined>(url, "POST", path);
     const code = json?.code ?? `${status}`;
     if (status < 300) run.seals++;
-    else if (!taken.includes(code)) run.ledger.violations.push(`a seal was answered with ${code}`);
+    else if (!expectedErrors.includes(code))
+      run.ledger.violations.push(`a seal was answered with ${code}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, writeFile } from "node:fs/promises";
+import { filesBelow } from "./files.ts";
 
 /** Flips the lowest bit of the last byte of `text` wherever it stands in the file; answers how often it did. */
 export async function flip(file: string, text: string): Promise<number> {
@@ -18,9 +18,6 @@ export async function flip(file: string, text: string): Promise<number> {
 /** A hash over the names and bytes of all files below a folder. */
 export async function fingerprint(folder: string): Promise<string> {
   const hash = createHash("sha256");
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  for (const path of files.map(({ parentPath, name }) => join(parentPath, name)).sort())
-    hash.update(path).update(await readFile(path));
+  for (const path of await filesBelow(folder)) hash.update(path).update(await readFile(path));
   return hash.digest("hex");
 }

@@ -19,15 +19,19 @@ interface Bundler {
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Bundles the local server; answers the path of the bundle. */
-export async function buildServer(name: string, patches: readonly Patch[] = []): Promise<string> {
+/** Bundles the local server, or another entry; answers the path of the bundle. */
+export async function buildServer(
+  name: string,
+  patches: readonly Patch[] = [],
+  entry = "src/local/main.ts",
+): Promise<string> {
   const { bundle } = (await import(
     pathToFileURL(join(root, "scripts/bundle.mjs")).href
   )) as Bundler;
   // Inside the project, so that lmdb is found; by process, so that two runs do not share it.
   const outfile = join(root, `node_modules/.cache/tasso/audit/${name}-${process.pid}.mjs`);
   bundles.push(outfile);
-  return bundle({ entry: "src/local/main.ts", outfile, patches });
+  return bundle({ entry, outfile, patches });
 }
 
 const bundles: string[] = [];
@@ -38,8 +42,8 @@ export interface StartOptions {
   readonly port?: number;
   /** Put in front of the command, as in `strace -f`; has to become the server itself. */
   readonly under?: readonly string[];
-  /** More arguments for the server itself. */
-  readonly args?: readonly string[];
+  /** More of the server's options, as on its command line. */
+  readonly options?: readonly string[];
 }
 
 export interface Exit {
@@ -57,10 +61,10 @@ export class ServerProcess {
   errors = "";
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
 
-  private constructor({ bundle, data, port = 0, under = [], args = [] }: StartOptions) {
-    const server = [process.execPath, bundle, "--port", String(port), "--data", data, ...args];
-    const [command = "", ...rest] = [...under, ...server];
-    this.#child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
+  private constructor({ bundle, data, port = 0, under = [], options = [] }: StartOptions) {
+    const own = ["--port", String(port), "--data", data, ...options];
+    const [command = "", ...args] = [...under, process.execPath, bundle, ...own];
+    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
     running.add(this);
     this.#child.stderr.on("data", (chunk: Buffer) => {
       this.errors += chunk.toString();

@@ -1,10 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-
-/** `getconf CLK_TCK`: what /proc counts CPU time in. 100 on every Linux that Node runs on. */
-const ticksPerSecond = 100;
+import { cpuSecondsOf } from "../audit/process-facts.ts";
 
 /** A server under measurement, in a process of its own. */
 export class ServerProcess {
@@ -26,16 +23,17 @@ export class ServerProcess {
     throw new Error(`node ${args.join(" ")} ended before it listened`);
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   url(path: string): string {
     return `http://127.0.0.1:${this.port}${path}`;
   }
 
   /** CPU time of all its threads so far, user and system (s). */
-  async cpuSeconds(): Promise<number> {
-    const stat = await readFile(`/proc/${this.#child.pid}/stat`, "latin1");
-    // The name, in parentheses, may hold spaces; the times are fields 14 and 15, the name is field 2.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  cpuSeconds(): Promise<number> {
+    return cpuSecondsOf(this.pid);
   }
 
   async stop(): Promise<void> {

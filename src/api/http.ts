@@ -81,10 +81,12 @@ function signed(
   { requestId, now, usage }: { requestId: string; now: number; usage: Usage },
 ): HttpResponse {
   const { headers } = response;
+  const { writeUnits, readUnits, blobPuts, blobGets, storeRequests } = usage;
+  const calls = storeRequests + blobPuts + blobGets;
   headers["x-request-id"] = requestId;
   headers["x-broker-time"] = String(now);
   headers["x-tasso-units"] =
-    `w=${usage.writeUnits} r=${usage.readUnits} put=${usage.blobPuts} get=${usage.blobGets}`;
+    `w=${writeUnits} r=${readUnits} put=${blobPuts} get=${blobGets} calls=${calls}`;
   return response;
 }
 

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { type LogSettings, logSettings } from "../broker/log/log-settings.ts";
 
 /** Settings of the local server: plain data, each with its default. */
 export interface Settings {
@@ -11,17 +12,102 @@ export interface Settings {
   readonly corsOrigin: string | undefined;
   /** Names by which the server may be called besides loopback ones. */
   readonly allowedHosts: readonly string[];
+  /** How the log is kept, as far as it was said. */
+  readonly log: Partial<LogSettings>;
 }
+
+interface LogOption {
+  readonly option: string;
+  readonly setting: keyof Pick<
+    LogSettings,
+    | "segmentBytesMax"
+    | "segmentRowsMax"
+    | "segmentAgeMs"
+    | "archiveBytesMin"
+    | "rowsKeptMs"
+    | "strayBlobMs"
+  >;
+  readonly min: number;
+  readonly max: number;
+  readonly unit: string;
+  readonly text: string;
+}
+
+const MB = 1_048_576;
+const day = 24 * 60 * 60_000;
+
+/** Whoever archives a segment holds it in memory twice, so it cannot be as large as you like. */
+const logOptions: readonly LogOption[] = [
+  {
+    option: "segment-bytes",
+    setting: "segmentBytesMax",
+    min: 1_024,
+    max: 64 * MB,
+    unit: "bytes",
+    text: "a segment of a queue is sealed at this size",
+  },
+  {
+    option: "segment-rows",
+    setting: "segmentRowsMax",
+    min: 1,
+    max: 32_767,
+    unit: "rows",
+    text: "or at so many rows",
+  },
+  {
+    option: "segment-age-ms",
+    setting: "segmentAgeMs",
+    min: 100,
+    max: 30 * day,
+    unit: "ms",
+    text: "or at this age",
+  },
+  {
+    option: "archive-min-bytes",
+    setting: "archiveBytesMin",
+    min: 0,
+    max: 64 * MB,
+    unit: "bytes",
+    text: "a sealed segment that is smaller stays in the store",
+  },
+  {
+    option: "rows-kept-ms",
+    setting: "rowsKeptMs",
+    min: 0,
+    max: 30 * day,
+    unit: "ms",
+    text: "so long rows stay in the store after they were archived",
+  },
+  {
+    option: "stray-blob-ms",
+    setting: "strayBlobMs",
+    min: 0,
+    max: 30 * day,
+    unit: "ms",
+    text: "a blob that was deleted is deleted again so much later",
+  },
+];
+
+const logDefaults = logSettings({});
 
 export const usage = `usage: npm start -- [options]
 
-  --port N            port to listen on, 0 picks a free one (default 1290)
-  --host ADDRESS      address to listen on (default 127.0.0.1; others need --token-file)
-  --data FOLDER       where everything is kept (default ./data)
-  --token-file FILE   its first line is the bearer token that every call must bring
-  --allowed-host NAME host name by which the server may be called besides loopback (repeatable)
-  --cors-origin URL   origin whose web pages may call
-  --help              this text`;
+  --port N              port to listen on, 0 picks a free one (default 1290)
+  --host ADDRESS        address to listen on (default 127.0.0.1; others need --token-file)
+  --data FOLDER         where everything is kept (default ./data)
+  --token-file FILE     its first line is the bearer token that every call must bring
+  --allowed-host NAME   host name by which the server may be called besides loopback (repeatable)
+  --cors-origin URL     origin whose web pages may call
+${logOptions
+  .map(
+    ({ option, setting, unit, text }) =>
+      `  ${`--${option} N`.padEnd(22)}${text} (default ${logDefaults[setting]} ${unit})`,
+  )
+  .join("\n")}
+  --help                this text
+
+A retry looks for its first attempt in the rows of the last 10 minutes, so with --rows-kept-ms below 660000 one may be
+told outcome_unknown although it has landed.`;
 
 /** The settings were given wrongly; the message says which and what is allowed. */
 export class SettingsError extends Error {
@@ -44,6 +130,7 @@ export function readSettings(args: readonly string[]): Settings | undefined {
       `--cors-origin must be an origin such as https://app.example.com, not "${corsOrigin}"`,
     );
   }
+  const log = readLogSettings(values, wrong);
   if (wrong.length > 0) throw new SettingsError(wrong.join("\n"));
   return {
     host,
@@ -52,7 +139,23 @@ export function readSettings(args: readonly string[]): Settings | undefined {
     tokenFile,
     corsOrigin,
     allowedHosts: values["allowed-host"],
+    log,
   };
+}
+
+function readLogSettings(
+  values: Readonly<Record<string, unknown>>,
+  wrong: string[],
+): Partial<LogSettings> {
+  const given: Partial<Record<LogOption["setting"], number>> = {};
+  for (const { option, setting, min, max } of logOptions) {
+    const text = values[option];
+    if (typeof text !== "string") continue;
+    const number = /^\d{1,11}$/.test(text) ? Number(text) : Number.NaN;
+    if (number >= min && number <= max) given[setting] = number;
+    else wrong.push(`--${option} must be a whole number from ${min} to ${max}, not "${text}"`);
+  }
+  return given;
 }
 
 export function isLoopback(host: string): boolean {
@@ -60,6 +163,10 @@ export function isLoopback(host: string): boolean {
     host === "localhost" || host === "::1" || host === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(host)
   );
 }
+
+const logOptionTypes = Object.fromEntries(
+  logOptions.map(({ option }) => [option, { type: "string" } as const]),
+);
 
 function parse(args: readonly string[]) {
   try {
@@ -72,6 +179,7 @@ function parse(args: readonly string[]) {
         "token-file": { type: "string" },
         "allowed-host": { type: "string", multiple: true, default: [] },
         "cors-origin": { type: "string" },
+        ...logOptionTypes,
         help: { type: "boolean", default: false },
       },
     }).values;

@@ -191,7 +191,7 @@ describe("the server as a process", () => {
       expect(headers).toMatchObject({
         "x-request-id": "mine",
         "x-broker-time": expect.stringMatching(/^\d{13}$/),
-        "x-tasso-units": "w=0 r=0 put=0 get=0",
+        "x-tasso-units": "w=0 r=0 put=0 get=0 calls=0",
       });
     }
     await server.stop();

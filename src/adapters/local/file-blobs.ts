@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { closeSync, fstatSync, openSync, read } from "node:fs";
 import { link, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
+import { promisify } from "node:util";
 import { assert } from "../../broker/assert.ts";
 import {
   type BlobKey,
@@ -133,20 +135,26 @@ async function linkIfAbsent(from: string, to: string): Promise<"stored" | "exist
   }
 }
 
+const readAt = promisify(read);
+
+/**
+ * The bytes may have to come from the disk, so another thread reads them. To hand it the file's opening and closing as
+ * well costs several times what these take.
+ */
 async function readRange(path: string, range?: BlobRange): Promise<Uint8Array> {
-  const file = await open(path, "r");
+  const file = openSync(path, "r");
   try {
-    const { size } = await file.stat();
+    const { size } = fstatSync(file);
     const start = Math.min(range?.start ?? 0, size);
     const bytes = new Uint8Array(Math.min(range?.length ?? size, size - start));
-    for (let read = 0; read < bytes.length; ) {
-      const { bytesRead } = await file.read(bytes, read, bytes.length - read, start + read);
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesRead } = await readAt(file, bytes, done, bytes.length - done, start + done);
       if (bytesRead === 0) throw new Error("the file became shorter");
-      read += bytesRead;
+      done += bytesRead;
     }
     return bytes;
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 

@@ -1,0 +1,33 @@
+import { expect, test } from "vitest";
+import { logSettings } from "../../src/broker/log/log-settings.ts";
+import { readSettings, SettingsError, usage } from "../../src/local/settings.ts";
+
+const logOptions = {
+  "--segment-bytes": "segmentBytesMax",
+  "--segment-rows": "segmentRowsMax",
+  "--segment-age-ms": "segmentAgeMs",
+  "--archive-min-bytes": "archiveBytesMin",
+  "--rows-kept-ms": "rowsKeptMs",
+  "--stray-blob-ms": "strayBlobMs",
+} as const;
+
+test("says nothing of the log where nothing was said", () => {
+  expect(readSettings([])?.log).toEqual({});
+});
+
+test("each option of the log sets what it is named for, and the usage tells its default", () => {
+  for (const [option, setting] of Object.entries(logOptions)) {
+    expect(readSettings([option, "2000"])?.log).toEqual({ [setting]: 2_000 });
+    const line = usage.split("\n").find((text) => text.includes(`${option} N`));
+    expect(line).toContain(`(default ${logSettings({})[setting]} `);
+  }
+});
+
+test("tells every number of the log that is out of its range", () => {
+  const options = Object.keys(logOptions);
+  for (const number of ["-1", "1.5", "1e3", "", "99999999999", "999999999999999999"]) {
+    const read = () => readSettings(options.map((option) => `${option}=${number}`));
+    expect(read).toThrow(SettingsError);
+    for (const option of options) expect(read).toThrow(`${option} must be a whole number`);
+  }
+});
