@@ -176,6 +176,28 @@ const tables: readonly { adapter: string; file: string; test: string; rows: read
     ],
   },
   {
+    adapter: "lmdb-expiry",
+    file: "src/adapters/local/lmdb-store.ts",
+    test: "test/adapters/local/lmdb-expiry.test.ts",
+    rows: [
+      [5, "what has just expired is removed", "now - expiredKeptMs", "now"],
+      [5, "what may be removed stays", "expiresAt <= until", "expiresAt < until"],
+      [
+        5,
+        "what was put anew is removed",
+        "if (!this.#expiredBy(key, until)) continue;",
+        "void until;",
+      ],
+      [5, "a step knows no end", "items >= expiryPageItems", "items >= Number.POSITIVE_INFINITY"],
+      [
+        5,
+        "a step begins where the one before it began",
+        "from && { start: from }",
+        "from && { start: Uint8Array.of(0) }",
+      ],
+    ],
+  },
+  {
     adapter: "memory-blobs",
     file: "src/adapters/memory/memory-blobs.ts",
     test: "test/adapters/memory/memory-blobs.test.ts",
@@ -311,12 +333,24 @@ const tables: readonly { adapter: string; file: string; test: string; rows: read
         "Math.min(nextAt, clock.now() + lookEveryMs)",
         "clock.now() + 1e9",
       ],
-      [2, "it does not wait", "if (this.#options.clock.now() < at)", "if (at < 0)"],
+      [2, "it does not wait", "if (clock.now() < at)", "if (at < 0)"],
       [
         2,
         "a passed instant waits for the next look",
         "if (at < this.#napUntil) this.#nap.abort();",
         "",
+      ],
+      [
+        1,
+        "rows that another process changed are not read",
+        "const changed = change?.version !== this.#seenChange;",
+        "const changed = this.#seenChange === undefined;",
+      ],
+      [
+        6,
+        "only a change is a reason to read the rows",
+        "if (!changed && clock.now() < this.#earliestAt)",
+        "if (!changed)",
       ],
       [
         3,

@@ -26,6 +26,7 @@ export function faultyStore(seed: number): readonly Patch[] {
         const plan = (call) => call.method === "commit" ? draw(call) : "none";
         const store = new FaultyStore(lmdb, { clock, plan });`,
     },
+    { file: main, find: "new ExpirySweep({ store,", replace: "new ExpirySweep({ store: lmdb," },
     { file: main, find: "await store.close();", replace: "await lmdb.close();" },
   ];
 }

@@ -55,8 +55,8 @@ interface SendAnswer {
   readonly details?: { readonly results?: readonly Told[] };
 }
 
-/** Errors under which a sender is told the truth and no more; any other is a violation. */
-const expectedErrors: readonly string[] = ["unavailable", "outcome_unknown", "contention"];
+/** Errors under which a caller is told the truth and no more; any other is a violation. */
+export const expectedErrors: readonly string[] = ["unavailable", "outcome_unknown", "contention"];
 
 /** Everything that was sent, and what the broker said to it. */
 export class Ledger {
@@ -90,8 +90,13 @@ export class Ledger {
     sending.doubted = true;
   }
 
-  answered(sending: Sending, { status, body }: Reply): void {
+  answered(sending: Sending, reply: Reply): void {
     this.inFlight--;
+    this.hear(sending, reply);
+  }
+
+  /** An answer that came to its producer, or that somebody between kept from him: all have to agree. */
+  hear(sending: Sending, { status, body }: Reply): void {
     const answer = JSON.parse(body.toString()) as SendAnswer;
     const told = resultsOf(answer, sending);
     if (status !== 200 && told === undefined) this.#note(sending, answer.code ?? `${status}`);

@@ -38,6 +38,8 @@ export interface StartOptions {
   readonly port?: number;
   /** Put in front of the command, as in `strace -f`; has to become the server itself. */
   readonly under?: readonly string[];
+  /** More arguments for the server itself. */
+  readonly args?: readonly string[];
 }
 
 export interface Exit {
@@ -55,10 +57,10 @@ export class ServerProcess {
   errors = "";
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
 
-  private constructor({ bundle, data, port = 0, under = [] }: StartOptions) {
-    const line = [...under, process.execPath, bundle, "--port", String(port), "--data", data];
-    const [command = "", ...args] = line;
-    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  private constructor({ bundle, data, port = 0, under = [], args = [] }: StartOptions) {
+    const server = [process.execPath, bundle, "--port", String(port), "--data", data, ...args];
+    const [command = "", ...rest] = [...under, ...server];
+    this.#child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
     running.add(this);
     this.#child.stderr.on("data", (chunk: Buffer) => {
       this.errors += chunk.toString();

@@ -10,6 +10,8 @@ export interface Workload {
   readonly withIdShare: number;
   /** From 0 to 1: how many go to queue 0, so that somebody else is met there. */
   readonly hotShare: number;
+  /** The most messages of a request. */
+  readonly messagesMax?: number;
 }
 
 interface Target {
@@ -22,12 +24,12 @@ interface JsonMessage extends Target {
   readonly bodyEncoding?: "base64";
 }
 
-const messagesMax = 20;
+const defaultMessagesMax = 20;
 const bodyBytesMax = 400;
 
-/** A request of 1 to 20 messages, JSON or binary, to a queue, a message group or wherever its id leads. */
+/** A request of one or more messages, JSON or binary, to a queue, a message group or wherever its id leads. */
 export function newSending(workload: Workload, ledger: Ledger, producer: string): Sending {
-  const { random } = workload;
+  const { random, messagesMax = defaultMessagesMax } = workload;
   const id = randomBytes(random, 16);
   const firstAttemptAt = random() < workload.withIdShare ? Date.now() : 0;
   const length = 1 + Math.floor(random() * messagesMax);

@@ -1,4 +1,5 @@
 import { GroupOffsets } from "./consuming/group-offsets.ts";
+import { doDropLarge } from "./log/large-batches.ts";
 import { Log } from "./log/log.ts";
 import type { LogSettings } from "./log/log-settings.ts";
 import { doSegmentWork } from "./log/segment-work.ts";
@@ -85,8 +86,9 @@ export class Broker {
   }
 
   #perform(io: Ports, { dueAt, work }: DueWork): Promise<WorkDone> {
-    if (work.kind === "delete-topic")
-      return doTopicDeletion(io, { dueAt, work }, this.log.settings);
+    const { settings } = this.log;
+    if (work.kind === "delete-topic") return doTopicDeletion(io, { dueAt, work }, settings);
+    if (work.kind === "drop-large") return doDropLarge(io, work, settings);
     return doSegmentWork(io, this.log.changes, { dueAt, work });
   }
 }

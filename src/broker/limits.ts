@@ -19,10 +19,12 @@ export const limits = {
 
   messagesPerBatchMax: 1_024,
   messagesPerRequestMax: 1_024,
-  /** A batch, encoded. It lies in one item of the store together with the head of its row. */
-  batchBytesMax: 384 * KB,
+  /** A batch, encoded: a body of 4 MB, RocketMQ's maxMessageSize, and what goes with it. */
+  batchBytesMax: 4 * MB + 64 * KB,
+  /** A batch that lies in one item of the store, together with the head of its row. A larger one is a blob. */
+  inlineBatchBytesMax: 384 * KB,
   /** What a compressed batch may become. */
-  contentBytesMax: 4 * MB,
+  contentBytesMax: 4 * MB + 64 * KB,
   /** Batches that were sent at the same time share a row up to this size; a larger one has a row to itself. */
   rowBytesMax: 64 * KB,
   tagBytesMax: 128,
@@ -53,6 +55,8 @@ export const limits = {
   retryWindowMs: 10 * minute,
   /** No item vanishes from the log sooner than this after it was written. */
   rowLifeMsMin: 60 * minute,
+  /** A large batch outlives the longest life of its row by so much: its object goes by whole days. */
+  largeBatchGraceMs: 24 * 60 * minute,
   /** Rows expire so much later than the retention asks, so that trimming comes first. */
   rowGraceMs: 10 * minute,
   /** A queue whose open segment expired goes on so many offsets later: more than a segment ever holds. */
@@ -63,7 +67,7 @@ export const limits = {
 } as const;
 
 assert(
-  limits.batchBytesMax + 2 * KB <= storeLimits.itemBytesMax,
+  limits.inlineBatchBytesMax + 2 * KB <= storeLimits.itemBytesMax,
   "the largest row with its key fits an item",
 );
 assert(limits.queuesPerTopicMax + 3 <= storeLimits.commitWritesMax, "one commit makes a topic");

@@ -1,4 +1,4 @@
-import { concatBytes, readU64, utf8, writeU16, writeU32, writeU64 } from "./bytes.ts";
+import { concatBytes, hex, readU64, utf8, writeU16, writeU32, writeU64 } from "./bytes.ts";
 import type { BlobKey } from "./ports/blobs.ts";
 import type { Key } from "./ports/store.ts";
 
@@ -18,6 +18,7 @@ import type { Key } from "./ports/store.ts";
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
  * | segments/{topic}/{queue}/{base}.{part}  | the rows of an archived segment                              |
+ * | large/{last day of use}/{object}        | batches of one request that are too large for rows           |
  *
  * A topic stands in every key by its numeric id, so one that is made again under the name of a deleted one meets
  * nothing of it.
@@ -68,6 +69,15 @@ export function archivePrefix(topicId: number): string {
 
 export function archiveKey({ topicId, queue }: QueueId, { base, part }: SegmentId): BlobKey {
   return `${archivePrefix(topicId)}${queue}/${String(base).padStart(16, "0")}.${part}`;
+}
+
+/** The large batches that nobody needs once this day has passed. */
+export function largeObjectPrefix(day: number): string {
+  return `large/${String(day).padStart(7, "0")}/`;
+}
+
+export function largeObjectKey(day: number, object: Uint8Array): BlobKey {
+  return largeObjectPrefix(day) + hex(object);
 }
 
 /** A queue offset as a sort key. */

@@ -3,7 +3,7 @@ import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Raised when what lies in the folder could no longer be read by an older release. */
-const format = 1;
+const format = 2;
 
 /** The data folder cannot be used; nothing in it was touched. */
 export class DataFolderError extends Error {
@@ -30,9 +30,14 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   const found = formatIn(await readFile(mark, "utf8"));
   if (found === undefined)
     throw new DataFolderError(`${mark} is damaged: it must be {"format":${format}}`);
+  if (found < format) {
+    throw new DataFolderError(
+      `the data folder ${path} has format ${found}, of a time before the first release, and cannot be read: use another folder`,
+    );
+  }
   if (found > format) {
     throw new DataFolderError(
-      `the data folder ${path} has format ${found}, this release understands ${format} and older: use a newer release`,
+      `the data folder ${path} has format ${found}, this release understands ${format}: use a newer release`,
     );
   }
   return { store: join(path, "store.mdb"), blobs: join(path, "blobs") };

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
+import { ExpirySweep } from "../adapters/local/expiry-sweep.ts";
 import { FileBlobs } from "../adapters/local/file-blobs.ts";
 import { LmdbStore } from "../adapters/local/lmdb-store.ts";
 import { LocalAlarm } from "../adapters/local/local-alarm.ts";
@@ -32,6 +33,7 @@ async function run(settings: Settings): Promise<void> {
   const store = await LmdbStore.open({ path: folder.store, clock });
   const blobs = await FileBlobs.open({ folder: folder.blobs, clock });
   const alarm = new LocalAlarm({ store, clock, random, ring: () => sweep(), onError: logError });
+  const expirySweep = new ExpirySweep({ store, clock, onError: logError });
   const broker = new Broker({
     store,
     blobs,
@@ -45,6 +47,7 @@ async function run(settings: Settings): Promise<void> {
   const stopped = terminated();
   const server = await startServer({ ...settings, token, broker, operations, onError: logError });
   alarm.start();
+  expirySweep.start();
   const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
   await sweep().catch(logError);
   process.stdout.write(`tasso listens on ${server.url}\n`);
@@ -53,6 +56,7 @@ async function run(settings: Settings): Promise<void> {
   clearInterval(sweeping);
   await server.close();
   await alarm.close();
+  await expirySweep.close();
   await store.close();
 }
 

@@ -413,6 +413,21 @@ export function runApiSuite(target: Target): void {
         expect((await search(`key=4711&from=${later}`)).messages).toEqual([]);
       });
 
+      it("looks into batches that are too large for a row", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const body = "x".repeat(1_000_000);
+        const { json } = await send(topic, { body, keys: ["big"] }, { body: "b", keys: ["small"] });
+        const { messageId } = json.results[1];
+        for (const [query, offset] of [
+          ["key=big", 0],
+          ["key=small", 1],
+          [`messageId=${messageId}`, 1],
+        ]) {
+          const answer = await ask("GET", `/v1/topics/${topic}/search?${query}`);
+          expect(answer.json).toMatchObject({ messages: [{ offset }], scannedTo: { offset: 2 } });
+        }
+      });
+
       it("goes on where an answer ended, and only there", async () => {
         const topic = await newTopic({ queues: 2 });
         const messages = Array.from({ length: 9 }, (_, index) => ({
@@ -625,9 +640,20 @@ export function runApiSuite(target: Target): void {
         await ask("PUT", base, { json: { queues: 1 } });
         await ask("POST", `${base}/messages`, message(900));
         await ask("PUT", `/v1/groups/g/offsets/${topic}`, offsets(0));
+        await ask("PUT", `${base}-large`, { json: { queues: 3 } });
+        const large = {
+          json: { messages: [0, 1, 2].map((queue) => ({ body: "x".repeat(400_000), queue })) },
+        };
+        await ask("POST", `${base}-large/messages`, large);
         const table = {
           "send 900 bytes": await units("POST", `${base}/messages`, message(900)),
           "send 5,000 bytes": await units("POST", `${base}/messages`, message(5_000)),
+          "send 400,000 bytes to each of three queues": await units(
+            "POST",
+            `${base}-large/messages`,
+            large,
+          ),
+          "pull one of them": await units("GET", `${base}-large/queues/1/messages?offset=1`),
           "pull one row, the tail unknown": await units(
             "GET",
             `${base}/queues/0/messages?offset=0&max=1`,
@@ -644,7 +670,9 @@ export function runApiSuite(target: Target): void {
         expect(table).toEqual({
           "send 900 bytes": "w=1 r=0 put=0 get=0",
           "send 5,000 bytes": "w=5 r=0 put=0 get=0",
-          "pull one row, the tail unknown": "w=0 r=3 put=0 get=0",
+          "send 400,000 bytes to each of three queues": "w=3 r=0 put=1 get=0",
+          "pull one of them": "w=0 r=2 put=0 get=1",
+          "pull one row, the tail unknown": "w=0 r=2 put=0 get=0",
           "pull what is there": "w=0 r=2 put=0 get=0",
           "pull at the tail": "w=0 r=1 put=0 get=0",
           "commit an offset": "w=1 r=0 put=0 get=0",

@@ -1,4 +1,5 @@
 import { gzipSync } from "node:zlib";
+import { limits } from "../../src/broker/limits.ts";
 import { encodeMessages } from "../../src/broker/log/message.ts";
 import { batchOf, compressed, sealed, withContent } from "../support/batches.ts";
 import { batchType, type CallOptions } from "../support/http-client.ts";
@@ -172,15 +173,15 @@ const json: readonly BadRequest[] = [
   message("birth without a time zone", { bornAt: "2026-01-01T00:00:00" }),
   message("a delay, which is not there yet", { delayMs: 1 }),
   field(
-    "a body above 384 KB",
+    "a body above 4 MB",
     "messages[0]",
-    { messages: [{ body: "x".repeat(400_000) }] },
+    { messages: [{ body: "x".repeat(4_300_000) }] },
     tooLarge,
   ),
   field(
-    "a batch above 384 KB",
+    "a batch above 4 MB",
     "messages",
-    { messages: Array.from({ length: 5 }, () => ({ body: "x".repeat(100_000) })) },
+    { messages: Array.from({ length: 5 }, () => ({ body: "x".repeat(900_000) })) },
     { status: 413, code: "batch_too_large" },
   ),
   field(
@@ -448,8 +449,8 @@ const binaries: readonly BadRequest[] = [
     "batch.content",
   ),
   binary(
-    "gzip that becomes more than 4 MB",
-    gzipped(new Uint8Array(4 * 1_024 * 1_024 + 1)),
+    "gzip that becomes more than a batch may be",
+    gzipped(new Uint8Array(limits.contentBytesMax + 1)),
     "batch.content",
   ),
   binary("gzip of other content", gzipped(Uint8Array.of(1, 2, 3)), /^(batch\.content\.)?messages/),
@@ -544,14 +545,14 @@ const binaries: readonly BadRequest[] = [
   binary("attempt=0", plain, "attempt", { path: `${messagesPath}?attempt=0` }),
   binary("an unknown query", plain, "x", { path: `${messagesPath}?x=1` }),
   binary(
-    "one message above 384 KB",
-    batchOf([{ body: new Uint8Array(400_000) }]),
+    "one message above 4 MB",
+    batchOf([{ body: new Uint8Array(4_300_000) }]),
     "batch",
     tooLarge,
   ),
   binary(
-    "several above 384 KB",
-    batchOf([{ body: new Uint8Array(200_000) }, { body: new Uint8Array(200_000) }]),
+    "several above 4 MB",
+    batchOf([{ body: new Uint8Array(2_200_000) }, { body: new Uint8Array(2_200_000) }]),
     "batch",
     { status: 413, code: "batch_too_large" },
   ),

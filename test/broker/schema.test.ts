@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { keyId } from "../../src/broker/ports/store.ts";
-import { archiveKey, dueAtOf, keys, offsetKey, partitions, queueOffsetOf } from "../../src/broker/schema.ts";
+import {
+  archiveKey,
+  dueAtOf,
+  keys,
+  offsetKey,
+  partitions,
+  queueOffsetOf,
+} from "../../src/broker/schema.ts";
 
 const offset = fc.oneof(fc.maxSafeNat(), fc.nat(1_000), fc.constantFrom(0, 255, 256, 2 ** 32));
 const queueId = fc.record({

@@ -77,6 +77,14 @@ export function runAlarmContract({ create, skip = [] }: AlarmContractOptions): v
       }
     });
 
+    test("law 1: one that is set later than others, for before them, rings at its time", async () => {
+      await alarm.set("a", clock.now() + 600_000);
+      await clock.advance(10_000);
+      await alarm.set("b", clock.now() + 10_000);
+      await clock.advance(20_000);
+      expect(ids()).toEqual(["b"]);
+    });
+
     test("law 2: it never rings before its instant", async () => {
       const at = clock.now() + 5_000;
       await alarm.set("a", at);

@@ -22,6 +22,12 @@ describe("the audit", () => {
     await expectPass("two-processes", 1);
   });
 
+  it("of retries through a proxy passes, and catches attempts that do not look back", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("retry-proxy", 20);
+  });
+
   it("of bad disks passes", { timeout: limitMs }, async () => {
     await expectPass("bad-disk", 1);
   });

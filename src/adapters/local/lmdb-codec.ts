@@ -71,6 +71,19 @@ export function decodeItem(key: Uint8Array, bytes: Uint8Array): Item {
   return { ...item, expiresAt: Number(view.getBigUint64(headBytes + versionChars)) };
 }
 
+/**
+ * When an item expires, by its head alone. `undefined`: never, or the head is damaged, which is for those to say who
+ * read the item.
+ */
+export function storedExpiry(key: Uint8Array, bytes: Uint8Array): number | undefined {
+  const [storedFormat, flags = 0, versionChars = 0] = bytes;
+  const valueStart = fixedHeaderBytes + versionChars;
+  if (storedFormat !== format || flags !== flagExpires || bytes.length < valueStart) return;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, valueStart);
+  if (view.getUint32(3) !== crc32c(key)) return;
+  return Number(view.getBigUint64(headBytes + versionChars));
+}
+
 /** A plain array, also of a Buffer: a Buffer's `slice` does not copy, which nobody expects here. */
 function part(bytes: Uint8Array, start: number, end = bytes.length): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);

@@ -21,13 +21,23 @@ import {
 } from "../memory/store-rules.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { DiskRoom } from "./disk-room.ts";
-import { decodeItem, encodeItem, encodeKey } from "./lmdb-codec.ts";
+import { decodeItem, encodeItem, encodeKey, storedExpiry } from "./lmdb-codec.ts";
 import { ensureFolder, syncFolder } from "./sync-folder.ts";
 
 const transactionsMax = 2;
 /** So long LMDB may take to begin a transaction after a failure (ms), or it is taken to begin none any more. */
 const beginMsMax = 10_000;
 const readersFreedEveryMs = 60_000;
+
+/**
+ * An item stays for so long after its expiry (ms). Whoever expects `vacant` counts with it until then: longer than any
+ * commit may be on its way, and than clocks may differ.
+ */
+export const expiredKeptMs = 60 * 60_000;
+
+/** One step of removing looks at so many items, or for so long (ms): a few milliseconds, of the event loop or of the lock. */
+const expiryPageItems = 500;
+const expiryPageMs = 5;
 
 export interface LmdbStoreOptions {
   /** The data file; a lock file lies beside it. */
@@ -55,6 +65,19 @@ interface OptionalPuts {
 }
 
 const onlyIfVacant: PutOptions = { noOverwrite: true };
+
+/** Where a step of removing begins: at the first item, or where the step before it ended. */
+export interface ExpiryStart {
+  readonly from: Uint8Array | undefined;
+  /** An instant that can be believed, for what is removed does not come back. */
+  readonly now: number;
+}
+
+export interface ExpiryStep {
+  readonly removed: number;
+  /** Where to go on; `undefined` behind the last item. */
+  readonly next: Uint8Array | undefined;
+}
 
 interface EncodedPut {
   readonly write: Write;
@@ -159,6 +182,17 @@ export class LmdbStore implements Store {
     });
   }
 
+  /**
+   * One bounded step of removing what has long expired, in a small transaction of its own, or in none if there is
+   * nothing. Safe to repeat, to interrupt, and to run in several processes at once.
+   */
+  async removeExpired({ from, now }: ExpiryStart): Promise<ExpiryStep> {
+    const until = now - expiredKeptMs;
+    const { expired, next } = this.#read(() => this.#expiredPage(from, until));
+    if (expired.length === 0) return { removed: 0, next };
+    return { removed: await this.#track(this.#removeAll(expired, until)), next };
+  }
+
   #page(bounds: Bounds, limit: number, bytesMax = Number.POSITIVE_INFINITY): ScanPage {
     const now = this.#clock.now();
     const items: Item[] = [];
@@ -220,6 +254,47 @@ export class LmdbStore implements Store {
       if (item === undefined) return { outcome: "unknown" };
       return judgeCommit([write], [item], this.#clock.now()) as CommitResult;
     });
+  }
+
+  #expiredPage(from: Uint8Array | undefined, until: number) {
+    const begunAt = this.#clock.now();
+    const expired: Uint8Array[] = [];
+    let items = 0;
+    for (const key of this.#db.getKeys(from && { start: from })) {
+      const enough = items >= expiryPageItems || this.#clock.now() - begunAt > expiryPageMs;
+      // One at least, so that every step gets on.
+      if (items > 0 && enough) return { expired, next: key };
+      if (this.#expiredBy(key, until)) expired.push(key);
+      items++;
+    }
+    return { expired, next: undefined };
+  }
+
+  #expiredBy(key: Uint8Array, until: number): boolean {
+    // lmdb shows no part of a value. This way it copies each into one and the same buffer, and nothing is allocated.
+    const bytes = this.#db.getBinaryFast(key);
+    const expiresAt = bytes && storedExpiry(key, bytes);
+    return expiresAt !== undefined && expiresAt <= until;
+  }
+
+  async #removeAll(keys: readonly Uint8Array[], until: number): Promise<number> {
+    if (this.#broken) throw unwritable(this.#broken);
+    this.#freeReaders();
+    let removed = 0;
+    try {
+      await this.#db.transaction(() => {
+        for (const key of keys) {
+          // Since it was looked at, it may have been put anew, or removed by another process.
+          if (!this.#expiredBy(key, until)) continue;
+          this.#db.removeSync(key);
+          removed++;
+        }
+      });
+    } catch (error) {
+      const outcome = await this.#outcomeOfFailure(error);
+      throw outcome instanceof Error ? outcome : unwritable(error);
+    }
+    return removed;
   }
 
   /** Keeps the file open until this has ended. */

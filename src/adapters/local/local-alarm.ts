@@ -1,4 +1,5 @@
 import { assert } from "../../broker/assert.ts";
+import { utf8 } from "../../broker/bytes.ts";
 import { type Alarm, type AlarmId, isAlarmId } from "../../broker/ports/alarm.ts";
 import type { Clock } from "../../broker/ports/clock.ts";
 import { Unavailable } from "../../broker/ports/failures.ts";
@@ -21,7 +22,10 @@ export interface LocalAlarmOptions {
   readonly onError: (error: unknown) => void;
 }
 
-const partition = new TextEncoder().encode("alarms");
+const partition = utf8("alarms");
+
+/** Put with every change of an alarm, by any process: whoever finds it as it was need not read thousands of rows again. */
+const lastChange: Key = { partition: utf8("alarm-changes"), sort: utf8("last") };
 
 /** Other processes set alarms too, and a ring that failed comes again: so often we look. */
 const lookEveryMs = 1_000;
@@ -35,6 +39,9 @@ export class LocalAlarm implements Alarm {
   readonly #end = new AbortController();
   #nap = new AbortController();
   #napUntil = 0;
+  /** As of the last time that all rows were read: the last change, and the earliest instant in a row, also of one that rings. */
+  #seenChange: Version | undefined;
+  #earliestAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: LocalAlarmOptions) {
     this.#options = options;
@@ -80,14 +87,23 @@ export class LocalAlarm implements Alarm {
 
   /** Rings what is due and answers when the next alarm is. */
   async #ringDue(): Promise<number> {
+    const { store, clock } = this.#options;
+    // Before the rows: what changes while they are read is seen next time.
+    const [change] = await store.get([lastChange]);
+    const changed = change?.version !== this.#seenChange;
+    if (!changed && clock.now() < this.#earliestAt) return this.#earliestAt;
     let nextAt = Number.POSITIVE_INFINITY;
+    let earliestAt = Number.POSITIVE_INFINITY;
     for await (const row of this.#rows()) {
       const id = new TextDecoder().decode(row.key.sort);
       const at = decodeInstant(row.value);
+      earliestAt = Math.min(earliestAt, at);
       if (this.#ringing.has(id)) continue;
-      if (this.#options.clock.now() < at) nextAt = Math.min(nextAt, at);
+      if (clock.now() < at) nextAt = Math.min(nextAt, at);
       else this.#ringing.set(id, this.#ring(id, row));
     }
+    this.#seenChange = change?.version;
+    this.#earliestAt = earliestAt;
     return nextAt;
   }
 
@@ -123,8 +139,10 @@ export class LocalAlarm implements Alarm {
   }
 
   async #commit(write: Write): Promise<void> {
-    const until = this.#options.clock.now() + commitWithinMs;
-    const { outcome } = await this.#options.store.commit([write], until);
+    const { store, clock } = this.#options;
+    const version = this.#drawVersion();
+    const change: Write = { kind: "put", key: lastChange, value: new Uint8Array(), version };
+    const { outcome } = await store.commit([write, change], clock.now() + commitWithinMs);
     // Both calls may be repeated at will, so "maybe" asks the same of the caller as "no".
     if (outcome !== "applied") throw new Unavailable("whether the alarm was set is not known");
   }
@@ -136,7 +154,7 @@ export class LocalAlarm implements Alarm {
 
 function rowKey(id: AlarmId): Key {
   assert(isAlarmId(id), "an alarm id is well-formed");
-  return { partition, sort: new TextEncoder().encode(id) };
+  return { partition, sort: utf8(id) };
 }
 
 function encodeInstant(at: number): Uint8Array {

@@ -21,9 +21,14 @@ export class ManualClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (ms <= 0 || signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const sleep = { until: this.#now + ms, wake: resolve };
+      const end = () => this.#end(sleep);
+      const wake = () => {
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const sleep: Sleep = { until: this.#now + ms, wake };
       this.#sleeps.push(sleep);
-      signal?.addEventListener("abort", () => this.#end(sleep), { once: true });
+      signal?.addEventListener("abort", end);
     });
   }
 

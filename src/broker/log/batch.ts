@@ -34,6 +34,18 @@ export interface Batch {
   readonly bornAt: number;
   /** CRC32C of everything behind the checksum, so equal in two batches only if their content is. */
   readonly checksum: number;
+  /** Set where the batch lies in a blob: `bytes` is its head alone. */
+  readonly large?: LargeBatchPlace;
+}
+
+/** Where in the blobs a batch lies that is too large for a row. */
+export interface LargeBatchPlace {
+  /** The last day on which its object is there, in days since the epoch. */
+  readonly day: number;
+  /** 16 bytes that name the object. */
+  readonly object: Uint8Array;
+  readonly start: number;
+  readonly length: number;
 }
 
 export const batchHeadBytes = 42;
@@ -107,16 +119,21 @@ export function readBatch(bytes: Uint8Array, start = 0): Batch {
   if (count < 1 || count > limits.messagesPerBatchMax) {
     throw new BatchFormatError("batch.count", count, `1 to ${limits.messagesPerBatchMax}`);
   }
-  const id = bytes.subarray(start + at.id, start + at.id + batchIdBytes);
+  return headOf(bytes.subarray(start, end));
+}
+
+/** What the head of a verified batch says. */
+export function headOf(bytes: Uint8Array): Batch {
+  const id = bytes.subarray(at.id, at.id + batchIdBytes);
   return {
-    bytes: bytes.subarray(start, end),
-    count,
-    compressed: flags === gzipFlag,
+    bytes,
+    count: readU16(bytes, at.count),
+    compressed: readU16(bytes, at.flags) === gzipFlag,
     id,
     idKey: String.fromCharCode(...id),
-    firstAttemptAt: readU48(bytes, start + at.firstAttemptAt),
-    bornAt: readU48(bytes, start + at.bornAt),
-    checksum,
+    firstAttemptAt: readU48(bytes, at.firstAttemptAt),
+    bornAt: readU48(bytes, at.bornAt),
+    checksum: readU32(bytes, at.checksum),
   };
 }
 

@@ -5,7 +5,8 @@ import type { Ports } from "../ports/ports.ts";
 import { storeLimits } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
 import { readArchivedRows } from "./archived-rows.ts";
-import { type BatchRow, isSeal, readBatchRow } from "./batch-row.ts";
+import { type BatchRow, isSeal, placedBatches, readBatchRow } from "./batch-row.ts";
+import type { LargeBatches } from "./large-batches.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
 import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
@@ -53,6 +54,7 @@ interface Found {
 export class LogReader {
   readonly #directory: SegmentDirectory;
   readonly #changes: SegmentChanges;
+  readonly #largeBatches: LargeBatches;
   /** Places where a row is known to end, so that an empty scan from there proves the tail. */
   readonly #boundaries = new Set<string>();
   readonly #tails = new Map<string, { readonly offset: number; readonly seenAt: number }>();
@@ -60,9 +62,17 @@ export class LogReader {
   readonly #rowSizes = new Map<string, number>();
   readonly #cache: RowCache;
 
-  constructor(directory: SegmentDirectory, changes: SegmentChanges, cacheBytesMax: number) {
-    this.#directory = directory;
-    this.#changes = changes;
+  constructor(
+    parts: {
+      readonly directory: SegmentDirectory;
+      readonly changes: SegmentChanges;
+      readonly largeBatches: LargeBatches;
+    },
+    cacheBytesMax: number,
+  ) {
+    this.#directory = parts.directory;
+    this.#changes = parts.changes;
+    this.#largeBatches = parts.largeBatches;
     this.#cache = new RowCache(cacheBytesMax);
   }
 
@@ -74,7 +84,8 @@ export class LogReader {
   async read(io: Ports, queue: QueueId, offset: number, readLimits: ReadLimits): Promise<RowsRead> {
     for (let attempt = 1; attempt <= readsMax; attempt++) {
       const read = await this.#readOnce(io, queue, offset, readLimits);
-      if (read !== undefined) return read;
+      if (read !== undefined)
+        return { ...read, rows: await this.#whole(io, read.rows, readLimits) };
       this.#directory.forget(queue);
     }
     throw new Damaged("chain of rows");
@@ -91,6 +102,32 @@ export class LogReader {
       this.#directory.forget(queue);
     }
     throw new Damaged("chain of rows");
+  }
+
+  /** The rows with what lies in blobs, as many as are wanted. What cannot be read ends them, unless it comes first. */
+  async #whole(
+    io: Ports,
+    rows: readonly BatchRow[],
+    { messagesMax, bytesMax }: ReadLimits,
+  ): Promise<readonly BatchRow[]> {
+    if (!rows.some(({ isLarge }) => isLarge)) return rows;
+    const whole: BatchRow[] = [];
+    let [messages, bytes] = [0, 0];
+    for (const row of rows) {
+      if (messages >= messagesMax || bytes >= bytesMax) break;
+      const [first] = row.isLarge ? placedBatches(row) : [];
+      try {
+        const read =
+          first === undefined ? row : await this.#largeBatches.whole(io, row, first.batch);
+        whole.push(read);
+        bytes += read.batches.length;
+      } catch (error) {
+        if (!(error instanceof Damaged) || whole.length === 0) throw error;
+        break;
+      }
+      messages += row.count;
+    }
+    return whole;
   }
 
   /** Takes note of where a queue ends, as an append in this process showed it. */
@@ -110,8 +147,7 @@ export class LogReader {
     const cached = offset < minOffset ? undefined : this.#cachedRows(queue, offset, readLimits);
     const entry =
       cached === undefined ? await this.#directory.holding(io, queue, offset) : undefined;
-    if (cached === undefined && entry === undefined)
-      return await this.#refuse(io, queue, offset);
+    if (cached === undefined && entry === undefined) return await this.#refuse(io, queue, offset);
     if (entry !== undefined && hasExpired(entry, io.clock.now())) {
       await this.#changes.giveUp(io, queue, entry);
       return undefined;

@@ -9,6 +9,11 @@ const minute = 60_000;
 export interface LogSettings {
   /** Batches that arrive together go into one commit of at most so many bytes, or alone. Default 1 MB. */
   readonly groupBytesMax: number;
+  /**
+   * A larger batch lies in a blob, and the store holds where. Default 9 KB: from there on a put into S3 ($5/M) costs less
+   * than DynamoDB's write units ($0.625/M per KB).
+   */
+  readonly inlineBatchBytesMax: number;
   /** How often a long poll looks for what other processes appended (ms). Default 100. */
   readonly pollMs: number;
   /** Rows that were read lately are kept up to so many bytes. Default 64 MB. */
@@ -34,6 +39,10 @@ export interface LogSettings {
 
 export function logSettings(given: Partial<LogSettings>): LogSettings {
   const settings = { ...defaults, ...given };
+  assert(
+    settings.inlineBatchBytesMax <= limits.inlineBatchBytesMax,
+    "an inline batch fits an item",
+  );
   const { segmentBytesMax, groupBytesMax, segmentRowsMax } = settings;
   const messagesMax =
     ((segmentBytesMax + groupBytesMax) / batchHeadBytes) * limits.messagesPerBatchMax;
@@ -44,6 +53,7 @@ export function logSettings(given: Partial<LogSettings>): LogSettings {
 
 const defaults: LogSettings = {
   groupBytesMax: 1 * MB,
+  inlineBatchBytesMax: 9 * 1_024,
   pollMs: 100,
   cacheBytesMax: 64 * MB,
   segmentBytesMax: 16 * MB,

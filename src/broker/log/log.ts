@@ -7,6 +7,7 @@ import { type QueueId, queueName } from "../schema.ts";
 import { wakeForWork } from "../work/work-alarm.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Batch } from "./batch.ts";
+import { LargeBatches } from "./large-batches.ts";
 import { LogReader, type QueueRange, type ReadLimits, type RowsRead } from "./log-reader.ts";
 import { type LogSettings, logSettings } from "./log-settings.ts";
 import { offsetAtTime } from "./offset-at-time.ts";
@@ -22,19 +23,38 @@ export interface WaitLimits extends ReadLimits {
   readonly waitMs: number;
 }
 
+/** A topic, as far as a log needs to know it. */
+export interface RetentionOf {
+  readonly retentionMs: number;
+}
+
 /** The queues of a cell, as one broker works on them. What it holds in memory only saves requests. */
 export class Log {
   readonly arrivals = new Arrivals();
   readonly settings: LogSettings;
   readonly changes: SegmentChanges;
   readonly #directory = new SegmentDirectory();
+  readonly #largeBatches: LargeBatches;
   readonly #reader: LogReader;
   readonly #appenders = new Map<string, QueueAppender>();
 
   constructor(settings: Partial<LogSettings> = {}) {
     this.settings = logSettings(settings);
     this.changes = new SegmentChanges(this.settings);
-    this.#reader = new LogReader(this.#directory, this.changes, this.settings.cacheBytesMax);
+    this.#largeBatches = new LargeBatches(this.settings);
+    this.#reader = new LogReader(
+      { directory: this.#directory, changes: this.changes, largeBatches: this.#largeBatches },
+      this.settings.cacheBytesMax,
+    );
+  }
+
+  /** The batches of one request as they are to be appended: those too large for a row are put into one blob. */
+  place<T extends { readonly batch: Batch }>(
+    io: Ports,
+    parts: readonly T[],
+    { retentionMs }: RetentionOf,
+  ): Promise<readonly T[]> {
+    return this.#largeBatches.place(io, parts, retentionMs);
   }
 
   /** A segment that is opened for this batch keeps it for `retentionMs`. */
@@ -42,9 +62,9 @@ export class Log {
     io: Ports,
     queue: QueueId,
     batch: Batch,
-    { retentionMs = limits.retentionMsDefault }: { readonly retentionMs?: number } = {},
+    { retentionMs }: RetentionOf = { retentionMs: limits.retentionMsDefault },
   ): Promise<Appended> {
-    assert(batch.bytes.length <= limits.batchBytesMax, "a batch that is appended fits a row");
+    assert(batch.bytes.length <= limits.inlineBatchBytesMax, "a batch that is appended fits a row");
     return this.#appender(queue).append(io, batch, retentionMs);
   }
 

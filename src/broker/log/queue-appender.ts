@@ -7,6 +7,7 @@ import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId } from "../schema.ts";
+import { AppendGroup } from "./append-group.ts";
 import type { Batch } from "./batch.ts";
 import {
   type BatchRow,
@@ -15,6 +16,7 @@ import {
   readBatchRow,
   rowHeadBytes,
 } from "./batch-row.ts";
+import { largeBatchUntil } from "./large-batches.ts";
 import type { LogSettings } from "./log-settings.ts";
 import { type Appended, PendingAppend } from "./pending-append.ts";
 import { rowsBelow, rowsFrom } from "./queue-rows.ts";
@@ -32,6 +34,8 @@ const turnsMax = 20;
 const patienceMs = 10_000;
 /** A remembered tail is used while the chance that somebody else appended since is below this: a refused put costs as much as five reads. */
 const raceChanceMax = 0.2;
+/** No landing is looked for further back: it is the window of retries and what an attempt takes. */
+const lookBackMsMax = limits.retryWindowMs + limits.appendDeadlineMs;
 const rateWindowMs = 1_000;
 const tailAgeMsMax = 10_000;
 const backoffRoundTrips = 3;
@@ -88,15 +92,16 @@ export class QueueAppender {
   async #work(io: Ports): Promise<void> {
     this.#working = true;
     while (this.#waiting.length > 0) {
-      let group: PendingAppend[] = [];
+      let taken: readonly PendingAppend[] = [];
       try {
         const chain = await this.#tail(io);
         await this.#lookBack(io, chain);
-        group = this.#takeGroup(io, chain);
-        if (group.length > 0) await this.#land(io, chain, group);
+        const group = this.#takeGroup(io, chain);
+        taken = group.members;
+        if (taken.length > 0) await this.#land(io, chain, group);
       } catch (error) {
         this.#chain = undefined;
-        const concerned = group.length > 0 ? group : this.#waiting.splice(0);
+        const concerned = taken.length > 0 ? taken : this.#waiting.splice(0);
         for (const pending of concerned) pending.fail(error as Error);
       }
     }
@@ -115,7 +120,9 @@ export class QueueAppender {
         await this.#changes.lose(io, this.#queue, entry);
       } else if (isIn(entry, "open")) {
         const chain = await this.#chainOf(io, entry);
-        if (chain !== undefined && !this.#isFull(io, entry, chain)) return chain;
+        const first = this.#waiting[0];
+        const fits = first === undefined || this.#outlivesSegment(first);
+        if (chain !== undefined && fits && !this.#isFull(io, entry, chain)) return chain;
         if (chain !== undefined) {
           const reopen = { retentionMs };
           next = await this.#changes.seal(io, this.#queue, entry, chain, { reopen });
@@ -137,6 +144,15 @@ export class QueueAppender {
   ): boolean {
     const { segmentBytesMax, segmentRowsMax } = this.#settings;
     return bytes >= segmentBytesMax || rows >= segmentRowsMax || io.clock.now() >= segment.sealAt;
+  }
+
+  /** A large batch has to be there for as long as a row that points to it. */
+  #outlivesSegment({ batch: { large } }: PendingAppend): boolean {
+    return (
+      large === undefined ||
+      this.#segment === undefined ||
+      largeBatchUntil(large) >= this.#segment.rowsUntil
+    );
   }
 
   /** The end of an open segment: from memory where it is fresh and others are quiet, else read. `undefined` behind a seal. */
@@ -181,16 +197,20 @@ export class QueueAppender {
   /** Reads back until every batch that waits is either found or surely has not landed (rules 1 and 2 of the log). */
   async #lookBack(io: Ports, chain: TailChain): Promise<void> {
     const wanted = new Map<string, PendingAppend[]>();
+    const tooOld = new Set<PendingAppend>();
     let backTo = Number.POSITIVE_INFINITY;
     for (const pending of this.#waiting) {
       if (pending.coveredIn === chain || chain.landingOf(pending.batch) !== undefined) continue;
       if (chain.covers(pending.batch)) pending.coveredIn = chain;
+      // It was young enough when it came, but this process was stopped since, and what it looks for may have been trimmed.
+      else if (lookBackTo(pending.batch) < io.clock.now() - lookBackMsMax) tooOld.add(pending);
       else {
         const id = pending.batch.idKey;
         wanted.set(id, [...(wanted.get(id) ?? []), pending]);
         backTo = Math.min(backTo, lookBackTo(pending.batch));
       }
     }
+    this.#failUnknown(tooOld);
     if (wanted.size === 0) return;
     try {
       await this.#search(io, chain, { wanted, backTo });
@@ -198,10 +218,13 @@ export class QueueAppender {
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;
       // It may lie in what cannot be read. Those who ask for nothing in there go on.
-      const lost = new Set([...wanted.values()].flat());
-      this.#waiting = this.#waiting.filter((pending) => !lost.has(pending));
-      for (const pending of lost) pending.fail(outcomeUnknown());
+      this.#failUnknown(new Set([...wanted.values()].flat()));
     }
+  }
+
+  #failUnknown(lost: ReadonlySet<PendingAppend>): void {
+    this.#waiting = this.#waiting.filter((pending) => !lost.has(pending));
+    for (const pending of lost) pending.fail(outcomeUnknown());
   }
 
   async #search(
@@ -244,46 +267,42 @@ export class QueueAppender {
   }
 
   /** Answers those that have landed already and takes as many of the others as fit one commit, in their order. */
-  #takeGroup(io: Ports, chain: TailChain): PendingAppend[] {
-    const group = new Map<unknown, PendingAppend>();
+  #takeGroup(io: Ports, chain: TailChain): AppendGroup {
+    const group = new AppendGroup(this.#settings.groupBytesMax);
+    const members = new Map<unknown, PendingAppend>();
     const later: PendingAppend[] = [];
-    let bytes = 0;
     for (const pending of this.#waiting) {
       // Without a first attempt nobody asked for it to land once, whatever id it carries.
       const id = pending.batch.firstAttemptAt > 0 ? pending.batch.idKey : pending;
       const landing = chain.landingOf(pending.batch);
-      const twin = group.get(id);
-      bytes += pending.batch.bytes.length;
+      const twin = members.get(id);
       if (landing !== undefined) this.#answer(io, chain, pending, landing);
       else if (twin !== undefined) twin.join(pending);
-      else if (
-        pending.coveredIn !== chain ||
-        (group.size > 0 && bytes > this.#settings.groupBytesMax)
-      )
-        later.push(pending);
-      else group.set(id, pending);
+      else if (pending.coveredIn === chain && this.#outlivesSegment(pending) && group.add(pending))
+        members.set(id, pending);
+      else later.push(pending);
     }
     this.#waiting = later;
-    return [...group.values()];
+    return group;
   }
 
   /** Puts the group at the tail; refused, it learns what lies there and tries behind it. Whom a seal stops waits again. */
-  async #land(io: Ports, chain: TailChain, taken: readonly PendingAppend[]): Promise<void> {
+  async #land(io: Ports, chain: TailChain, taken: AppendGroup): Promise<void> {
     const segment = this.#segment;
     assert(segment !== undefined, "a tail was read");
     let group = taken;
-    for (let refusals = 0; group.length > 0; refusals++) {
+    for (let refusals = 0; group.members.length > 0; refusals++) {
       const issuedAt = io.clock.now();
       if (chain.sealed || issuedAt >= segment.sealAt) {
         if (chain.sealed) this.#directory.forget(this.#queue);
-        this.#waiting.unshift(...group);
+        this.#waiting.unshift(...group.members);
         return;
       }
       const storedAt = Math.max(issuedAt, chain.storedAt);
       const { puts, bytes } = this.#rowPuts(io, chain, group, { segment, storedAt });
       const result = await commitUntilDecided(io, puts, deadlineOf(chain, segment));
       if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { storedAt, issuedAt, rows: puts.length, bytes });
+        this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });
         return;
       }
       const current = result.current[0];
@@ -292,20 +311,23 @@ export class QueueAppender {
         "what refused puts into vacant places lies at the first of them",
       );
       const { partition } = segment;
-      group = await this.#refused(io, chain, group, { current, partition, refusals, issuedAt });
+      const refusal = { current, partition, refusals, issuedAt };
+      const left = await this.#refused(io, chain, group.members, refusal);
+      group = new AppendGroup(this.#settings.groupBytesMax);
+      // Fewer batches may need more rows: whom there is no room for waits again.
+      this.#waiting.unshift(...left.filter((pending) => !group.add(pending)));
     }
   }
 
-  /** One row as long as it stays small, so that a reader who wants little reads little; more rows in the same commit. */
   #rowPuts(
     io: Ports,
     chain: TailChain,
-    group: readonly PendingAppend[],
+    { rows }: AppendGroup,
     { segment, storedAt }: { segment: ActiveSegment; storedAt: number },
   ): { readonly puts: Put[]; readonly bytes: number } {
     const { partition, rowsUntil: expiresAt } = segment;
     let { offset, rows: index, bytes: segmentBytes } = chain;
-    const puts = rowsOf(group.map((pending) => pending.batch)).map((batches): Put => {
+    const puts = rows.map((batches): Put => {
       const key = { partition, sort: offsetKey(offset) };
       offset += batches.reduce((sum, batch) => sum + batch.count, 0);
       segmentBytes += batches.reduce((sum, { bytes }) => sum + bytes.length, rowHeadBytes);
@@ -431,20 +453,6 @@ interface ActiveSegment {
 /** A tail is as old as the older of the two reads that it rests on (rule 4 of the log). */
 function deadlineOf({ issuedAt }: TailChain, { readAt }: ActiveSegment): number {
   return Math.min(issuedAt, readAt) + limits.appendDeadlineMs;
-}
-
-function rowsOf(batches: readonly Batch[]): Batch[][] {
-  const rows: Batch[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const batch of batches) {
-    bytes += batch.bytes.length;
-    if (bytes > limits.rowBytesMax) {
-      rows.push([]);
-      bytes = batch.bytes.length;
-    }
-    rows.at(-1)?.push(batch);
-  }
-  return rows;
 }
 
 function brokenChain({ queue }: QueueId): BrokerError {

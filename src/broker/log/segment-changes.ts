@@ -189,10 +189,17 @@ export class SegmentChanges {
     return segment.state === "sealed" ? [...writes, ...this.#rowsDropped(io, id, now)] : writes;
   }
 
-  /** What whoever meets a segment whose rows have expired does, for nobody came to do it and there is nothing to read. */
+  /**
+   * Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read; so too
+   * with those that follow it.
+   */
   async giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
-    if (isIn(entry, "open")) await this.lose(io, queue, entry);
-    else while ((await this.trim(io, queue, entry.base)).more);
+    let expired: DirectoryEntry | undefined = entry;
+    while (expired !== undefined && hasExpired(expired, io.clock.now())) {
+      if (isIn(expired, "open")) await this.lose(io, queue, expired);
+      else while ((await this.trim(io, queue, expired.base)).more);
+      [expired] = await readEntries(io, queue, { limit: 1 });
+    }
   }
 
   /**

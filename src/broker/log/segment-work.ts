@@ -149,7 +149,7 @@ async function dropRows(io: Ports, work: SegmentOfQueue): Promise<WorkDone> {
   return again;
 }
 
-export async function deleteItems(io: Ports, items: readonly Item[]): Promise<void> {
+export async function deleteItems(io: Ports, items: readonly Pick<Item, "key">[]): Promise<void> {
   const writes = items.map(({ key }): Write => ({ kind: "delete", key }));
   await io.store.commit(writes, io.clock.now() + limits.appendDeadlineMs);
 }

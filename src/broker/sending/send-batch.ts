@@ -42,7 +42,9 @@ export async function sendBatch(
     expectAccepted(topic, message, `messages[${index}]`);
   });
   const queue = chosenQueue(topic, { batch, messages, ...target });
-  const { base, storedAt } = await log.append(io, { topicId: topic.id, queue }, batch, topic);
+  const place = { topicId: topic.id, queue };
+  const [placed] = await log.place(io, [{ batch }], topic);
+  const { base, storedAt } = await log.append(io, place, placed?.batch ?? batch, topic);
   return { queue, offset: base, count: batch.count, storedAt };
 }
 

@@ -71,9 +71,10 @@ export async function sendMessages(
   for (const { batch, members } of batches)
     expectFits(batch.bytes.length, fieldOf(members), members.length);
 
+  const placed = await log.place(io, batches, topic);
   const results: SendResult[] = new Array(messages.length);
   await Promise.all(
-    batches.map(async ({ queue, members, batch }) => {
+    placed.map(async ({ queue, members, batch }) => {
       try {
         const { base } = await log.append(io, { topicId: topic.id, queue }, batch, topic);
         members.forEach(({ message, index }, place) => {

@@ -44,7 +44,10 @@ export async function doTopicDeletion(
 const blobsAtOnce = 100;
 
 /** Rows before the directory entry that leads to them, so that a sweep that was cut short finds the rest. */
-async function nextItemsOf(io: Ports, deletion: TopicDeletion): Promise<readonly Item[]> {
+async function nextItemsOf(
+  io: Ports,
+  deletion: TopicDeletion,
+): Promise<readonly Pick<Item, "key">[]> {
   for (let queue = 0; queue < deletion.queues; queue++) {
     const id: QueueId = { topicId: deletion.topicId, queue };
     const offsets = await firstItems(io, { partition: partitions.groupOffsets(id) });
@@ -56,7 +59,7 @@ async function nextItemsOf(io: Ports, deletion: TopicDeletion): Promise<readonly
     const partition = partitions.batches(id, { base, part: segment.part });
     const rows = await firstItems(io, { partition, reverse: true });
     if (rows.length > 0) return rows;
-    return (await io.store.get([keys.segment(id, base)])).filter((item) => item !== undefined);
+    return [{ key: keys.segment(id, base) }];
   }
   return [];
 }

@@ -22,6 +22,8 @@ export type Work =
   | ({ readonly kind: "trim" } & SegmentOfQueue)
   /** Deletes the blob of a segment that is trimmed; `round` 1 comes again a while later. */
   | ({ readonly kind: "drop-blob"; readonly round: 1 | 2 } & SegmentOfQueue)
+  /** Deletes the large batches of a day that has passed; round 2 comes again for what was held up on its way. */
+  | { readonly kind: "drop-large"; readonly day: number; readonly round: 1 | 2 }
   /** Deletes all that belonged to a topic; round 2 comes again for what was held up on its way. */
   | {
       readonly kind: "delete-topic";
@@ -38,10 +40,10 @@ export interface DueWork {
 
 /** The same work at the same time has the same key: it may be stored twice and is there once. */
 function keyOf({ dueAt, work }: DueWork) {
-  const { kind, topicId } = work;
+  const subject = "topicId" in work ? work.topicId : work.day;
   const segment = "base" in work ? `/${work.queue}/${work.base}.${work.part}` : "";
   const round = "round" in work ? `/${work.round}` : "";
-  return keys.work(dueAt, `${kind}/${topicId}${segment}${round}`);
+  return keys.work(dueAt, `${work.kind}/${subject}${segment}${round}`);
 }
 
 export function putWork(io: Ports, due: DueWork): Write {

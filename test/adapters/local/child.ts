@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { FileBlobs } from "../../../src/adapters/local/file-blobs.ts";
-import { LmdbStore } from "../../../src/adapters/local/lmdb-store.ts";
+import { expiredKeptMs, LmdbStore } from "../../../src/adapters/local/lmdb-store.ts";
 import { LocalAlarm } from "../../../src/adapters/local/local-alarm.ts";
 import { SystemClock } from "../../../src/adapters/local/system-clock.ts";
 import { SystemRandom } from "../../../src/adapters/local/system-random.ts";
@@ -41,6 +41,22 @@ const tasks: Record<string, () => Promise<void>> = {
       else if ((await store.get([write.key]))[0] === undefined) throw new Error("a stale read");
     }
     say(won);
+  },
+
+  /** Puts what has long expired and puts it anew, while both processes remove what has long expired. */
+  async expire() {
+    const lost: number[] = [];
+    const expiresAt = clock.now() - 2 * expiredKeptMs;
+    for (let i = 0; i < 200; i++) {
+      const at = key("expire", `${i}-${name}`);
+      await commit({ ...put(at, "old", "old"), expiresAt });
+      await commit({ ...put(key("left", `${i}-${name}`), "old", "old"), expiresAt });
+      const removing = store.removeExpired({ from: undefined, now: clock.now() });
+      await commit(put(at, "new", "new"));
+      await removing;
+      if ((await store.get([at]))[0]?.version !== "new") lost.push(i);
+    }
+    say(lost);
   },
 
   async blobs() {

@@ -68,6 +68,48 @@ describe("LocalAlarm", () => {
     await alarm.close();
   });
 
+  it("reads its rows only after a change, also one by another process, and when one is due", async () => {
+    const clock = new ManualClock();
+    const store = new MemoryStore(clock);
+    let scans = 0;
+    const counting: Store = {
+      get: (keys) => store.get(keys),
+      scan: (range) => {
+        scans++;
+        return store.scan(range);
+      },
+      commit: (writes, until) => store.commit(writes, until),
+    };
+    const scansWithin = async (ms: number) => {
+      const before = scans;
+      await clock.advance(ms);
+      return scans - before;
+    };
+    const rung: AlarmId[] = [];
+    const alarm = startedAlarm(clock, counting, async (id) => void rung.push(id));
+    const other = new LocalAlarm({
+      store,
+      clock,
+      random: new SystemRandom(),
+      ring: async () => {},
+      onError: () => {},
+    });
+    expect(await scansWithin(60_000)).toBe(1);
+    await alarm.set("a", clock.now() + 600_000);
+    expect(await scansWithin(60_000)).toBe(1);
+    await other.set("b", clock.now() + 60_000);
+    expect(await scansWithin(59_000)).toBe(1);
+    await other.cancel("a");
+    expect(await scansWithin(500)).toBe(0);
+    expect(rung).toEqual([]);
+    // After the cancellation, when it is due, and to see that it has rung.
+    expect(await scansWithin(60_000)).toBeLessThanOrEqual(3);
+    expect(rung).toEqual(["b"]);
+    expect(await scansWithin(1_000_000)).toBe(0);
+    expect(rung).toEqual(["b"]);
+    await alarm.close();
+  });
+
   it("waits on close for a ring in flight and rings no more after it", async () => {
     const clock = new ManualClock();
     let ended = 0;

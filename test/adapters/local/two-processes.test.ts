@@ -9,6 +9,7 @@ import { LmdbStore } from "../../../src/adapters/local/lmdb-store.ts";
 import { LocalAlarm } from "../../../src/adapters/local/local-alarm.ts";
 import { SystemClock } from "../../../src/adapters/local/system-clock.ts";
 import { SystemRandom } from "../../../src/adapters/local/system-random.ts";
+import type { Write } from "../../../src/broker/ports/store.ts";
 import { makeTemporaryFolder, type TemporaryFolder } from "./temporary-folder.ts";
 
 const script = fileURLToPath(new URL("child.ts", import.meta.url));
@@ -67,6 +68,28 @@ describe("several processes on one data folder", () => {
         const [item] = await store.get([key("race", `${n}`)]);
         expect(item?.version).toBe(`${name}-${n}`);
       }
+    }
+    await store.close();
+  });
+
+  it("remove what has long expired, and nothing that either has put anew", {
+    timeout: limitMs,
+  }, async () => {
+    const [a, b] = await startTwo("expire");
+    expect([await a?.hear(), await b?.hear()]).toEqual([[], []]);
+    const store = await openStore();
+    let from: Uint8Array | undefined;
+    do ({ next: from } = await store.removeExpired({ from, now: clock.now() }));
+    while (from !== undefined);
+    const anew = await store.scan({ partition: bytes("expire"), limit: 1_000 });
+    expect(anew.items.map(({ version }) => version)).toEqual(Array(400).fill("new"));
+    for (const name of ["A", "B"]) {
+      const checks: Write[] = Array.from({ length: 100 }, (_, i) => ({
+        kind: "check",
+        key: key("left", `${2 * i}-${name}`),
+        expect: "vacant",
+      }));
+      expect(await store.commit(checks, clock.now() + 10_000)).toEqual({ outcome: "applied" });
     }
     await store.close();
   });

@@ -30,7 +30,7 @@ describe("reading a queue", () => {
         let next = first?.base ?? 0;
         for (const place of read.rows.flatMap(placedBatches)) {
           expect(place.base).toBe(next);
-          expect(place.batch.firstAttemptAt).toBe(1 + next);
+          expect(place.batch.bornAt).toBe(1 + next);
           next += place.batch.count;
         }
         expect(next).toBeGreaterThanOrEqual(Math.min(end, offset + atOnce.messagesMax));
@@ -89,7 +89,10 @@ describe("reading a queue", () => {
     const log = new Log(settings);
     const { rows } = await log.read(io, queue, 0, { ...atOnce, messagesMax: 100 });
     const gone = rows[1];
-    const key = { partition: partitions.batches(queue, { base: 0, part: 0 }), sort: offsetKey(gone?.base ?? 0) };
+    const key = {
+      partition: partitions.batches(queue, { base: 0, part: 0 }),
+      sort: offsetKey(gone?.base ?? 0),
+    };
     await io.store.commit([{ kind: "delete", key }], io.clock.now());
     for (const offset of [0, gone?.base ?? 0]) {
       const reading = new Log(settings).read(io, queue, offset, atOnce);
@@ -153,7 +156,7 @@ async function filledQueue(seed = 11) {
       const count = 1 + Math.floor(draw() * 3);
       const id = io.random.bytes(16);
       const messages = Array.from({ length: count }, () => ({ body: Uint8Array.of(1) }));
-      const bytes = batchOf(messages, { id, firstAttemptAt: 1 + end });
+      const bytes = batchOf(messages, { id, bornAt: 1 + end });
       end += count;
       return readBatch(bytes);
     });

@@ -61,5 +61,13 @@ describe("reading what was read before", () => {
 });
 
 function rowOf(base: number, bytes: number): BatchRow {
-  return { base, count: 1, storedAt: 0, index: 0, segmentBytes: 0, batches: new Uint8Array(bytes) };
+  return {
+    base,
+    count: 1,
+    storedAt: 0,
+    index: 0,
+    segmentBytes: 0,
+    isLarge: false,
+    batches: new Uint8Array(bytes),
+  };
 }
