@@ -413,6 +413,21 @@ export function runApiSuite(target: Target): void {
         expect((await search(`key=4711&from=${later}`)).messages).toEqual([]);
       });
 
+      it("looks into batches that are too large for a row", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const body = "x".repeat(1_000_000);
+        const { json } = await send(topic, { body, keys: ["big"] }, { body: "b", keys: ["small"] });
+        const { messageId } = json.results[1];
+        for (const [query, offset] of [
+          ["key=big", 0],
+          ["key=small", 1],
+          [`messageId=${messageId}`, 1],
+        ]) {
+          const answer = await ask("GET", `/v1/topics/${topic}/search?${query}`);
+          expect(answer.json).toMatchObject({ messages: [{ offset }], scannedTo: { offset: 2 } });
+        }
+      });
+
       it("goes on where an answer ended, and only there", async () => {
         const topic = await newTopic({ queues: 2 });
         const messages = Array.from({ length: 9 }, (_, index) => ({
