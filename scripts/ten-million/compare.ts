@@ -45,7 +45,10 @@ async function readSlice({ pid, readers }: Contender): Promise<Slice> {
   await Promise.all(
     readers.map(async (readOnce) => {
       const agent = oneConnection();
-      while (performance.now() - startedAt < sliceMs) bytes += await readOnce(agent);
+      while (performance.now() - startedAt < sliceMs) {
+        const read = await readOnce(agent);
+        bytes += read;
+      }
       agent.destroy();
     }),
   );
