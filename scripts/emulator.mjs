@@ -9,7 +9,7 @@ import process from "node:process";
 const { MINISTACK: named, XDG_CACHE_HOME: cache } = process.env;
 
 /** Its deviations from AWS are listed in the tests, so a new version is a change of the tests. */
-const packages = ["ministack==1.4.21", "cryptography==50.0.2"];
+const packages = ["ministack==1.5.33", "cryptography==50.0.2"];
 const oldestPython = [3, 10];
 
 /**
