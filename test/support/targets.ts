@@ -70,7 +70,8 @@ export const processTarget: Target = {
   },
 };
 
-async function serve(ports: Ports): Promise<RunningTarget> {
+/** The server in this process over any ports. `table` stands in for the operations. */
+export async function serve(ports: Ports, table = operations): Promise<RunningTarget> {
   const errors: unknown[] = [];
   const server = await startServer({
     host: "127.0.0.1",
@@ -79,7 +80,7 @@ async function serve(ports: Ports): Promise<RunningTarget> {
     corsOrigin: undefined,
     token: undefined,
     broker: new Broker({ ...ports, random: new SystemRandom() }),
-    operations,
+    operations: table,
     onError: (error) => errors.push(error),
   });
   return {
