@@ -10,6 +10,10 @@ export interface Acknowledged {
   readonly reason: string;
 }
 
+export function found(construct: IConstruct, rule: string, reason: string): Acknowledged {
+  return { construct, id: `AwsSolutions-${rule}`, reason };
+}
+
 /**
  * What cdk-nag (AwsSolutions) finds here that is meant so, each with why. It takes an id that it does not know without
  * a word; a test sees to it that each of these is found.
@@ -20,13 +24,7 @@ export function acknowledgedFindings({
   front,
   functions,
 }: Tasso): Acknowledged[] {
-  const found = (construct: IConstruct, id: string, reason: string) => ({
-    construct,
-    id: `AwsSolutions-${id}`,
-    reason,
-  });
   const objects = `<${logicalId(storage.bucket)}.Arn>/*`;
-  const schedules = `arn:<AWS::Partition>:scheduler:<AWS::Region>:<AWS::AccountId>:schedule/${wakeUps.group.scheduleGroupName}/*`;
   return [
     found(
       storage.bucket,
@@ -43,7 +41,7 @@ export function acknowledgedFindings({
         ? [
             found(
               policy,
-              `IAM5[Resource::${schedules}]`,
+              `IAM5[Resource::arn:<AWS::Partition>:scheduler:<AWS::Region>:<AWS::AccountId>:schedule/${wakeUps.group.scheduleGroupName}/*]`,
               "Alarms come and go while it runs; the group is the broker's own and holds nothing else.",
             ),
           ]
@@ -58,10 +56,11 @@ export function acknowledgedFindings({
           ]
         : []),
     ]),
-    ...front.acknowledged.map(({ construct, id, reason }) => found(construct, id, reason)),
+    ...front.acknowledged,
   ];
 }
 
+/** For whoever checks a stack of his own, with a `Tasso` in it, with cdk-nag. */
 export function acknowledgeFindings(tasso: Tasso): void {
   for (const { construct, id, reason } of acknowledgedFindings(tasso)) {
     Validations.of(construct).acknowledge({ id, reason });

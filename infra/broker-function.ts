@@ -31,12 +31,13 @@ export class BrokerFunction extends Construct {
   readonly function: LambdaFunction;
   readonly policy: Policy;
   readonly uses: ReadonlySet<Ability>;
+  readonly logGroup: LogGroup;
 
   constructor(scope: Construct, id: string, props: BrokerFunctionProps) {
     super(scope, id);
     this.uses = props.uses;
     const { entry, description, code, environment, memoryMb, timeout, functionName } = props;
-    const logGroup = new LogGroup(this, "Log", {
+    this.logGroup = new LogGroup(this, "Log", {
       retention: props.logRetention,
       removalPolicy: RemovalPolicy.DESTROY,
     });
@@ -46,7 +47,7 @@ export class BrokerFunction extends Construct {
     const writeLog = new PolicyStatement({
       sid: "WriteLog",
       actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
-      resources: [logGroup.logGroupArn],
+      resources: [this.logGroup.logGroupArn],
     });
     this.policy = new Policy(this, "Policy", {
       roles: [role],
@@ -62,7 +63,7 @@ export class BrokerFunction extends Construct {
       timeout,
       environment,
       role,
-      logGroup,
+      logGroup: this.logGroup,
       ...(functionName === undefined ? {} : { functionName }),
     });
     // Before it may do its work it would fail.

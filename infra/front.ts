@@ -1,6 +1,6 @@
 import type { aws_iam as iam } from "aws-cdk-lib";
-import type { IConstruct } from "constructs";
 import type { Right } from "../src/api/operation.ts";
+import type { Acknowledged } from "./acknowledged.ts";
 
 /** How callers reach the broker. */
 export interface Front {
@@ -9,11 +9,7 @@ export interface Front {
   /** Lets somebody call the operations of these rights. */
   grantCall(grantee: iam.IGrantable, rights: readonly Right[]): void;
   /** What cdk-nag finds in it that is meant so. */
-  readonly acknowledged: readonly {
-    readonly construct: IConstruct;
-    readonly id: string;
-    readonly reason: string;
-  }[];
+  readonly acknowledged: readonly Acknowledged[];
 }
 
 /** How callers prove who they are. */

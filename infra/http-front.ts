@@ -3,7 +3,8 @@ import {
   HttpApi,
   HttpMethod,
   HttpNoneAuthorizer,
-  type HttpRoute,
+  HttpRoute,
+  HttpRouteKey,
   type IHttpRouteAuthorizer,
 } from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpIamAuthorizer, HttpJwtAuthorizer } from "aws-cdk-lib/aws-apigatewayv2-authorizers";
@@ -11,6 +12,7 @@ import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations
 import { Construct } from "constructs";
 import { functionFor } from "../functions/rights.ts";
 import type { Operation, Right } from "../src/api/operation.ts";
+import { type Acknowledged, found } from "./acknowledged.ts";
 import type { Authorization, Front } from "./front.ts";
 
 export interface HttpFrontProps {
@@ -27,13 +29,13 @@ const openOperations: readonly string[] = ["health"];
 export class HttpFront extends Construct implements Front {
   readonly url: string;
   readonly api: HttpApi;
-  readonly acknowledged: Front["acknowledged"];
-  readonly #routes: { readonly name: string; readonly right: Right; readonly route: HttpRoute }[] =
-    [];
+  readonly acknowledged: Acknowledged[] = [];
+  readonly #routes: { readonly right: Right; readonly route: HttpRoute }[] = [];
 
   constructor(scope: Construct, id: string, props: HttpFrontProps) {
     super(scope, id);
-    const { operations, functionOf, authorization } = props;
+    const { operations, functionOf } = props;
+    const authorizer = authorizerOf(props.authorization);
     const integrations = new Map<string, HttpLambdaIntegration>();
     const integrationOf = (right: Right): HttpLambdaIntegration => {
       const name = functionFor(right);
@@ -44,44 +46,31 @@ export class HttpFront extends Construct implements Front {
       integrations.set(name, integration);
       return integration;
     };
-    this.api = new HttpApi(this, "Api", {
-      description: "Tasso, a message broker",
-      defaultAuthorizer: authorizerOf(authorization),
-      // What is not there is told by the broker in its own words, to those who may call at all.
-      defaultIntegration: integrationOf("none"),
-    });
-    this.url = this.api.apiEndpoint;
-    for (const { name, method, path, right } of routesOf(operations)) {
-      const routes = this.api.addRoutes({
-        path,
-        methods: [HttpMethod[method]],
+    const addRoute = (routeId: string, routeKey: HttpRouteKey, right: Right, open = false) => {
+      const route = new HttpRoute(this, routeId, {
+        httpApi: this.api,
+        routeKey,
         integration: integrationOf(right),
-        ...(openOperations.includes(name) ? { authorizer: new HttpNoneAuthorizer() } : {}),
+        authorizer: open ? new HttpNoneAuthorizer() : authorizer,
       });
-      this.#routes.push(...routes.map((route) => ({ name, right, route })));
+      if (open || props.authorization.kind === "none")
+        this.acknowledged.push(found(route, "APIG4", open ? openToAll : openByName));
+      return route;
+    };
+
+    this.api = new HttpApi(this, "Api", { description: "Tasso, a message broker" });
+    this.url = this.api.apiEndpoint;
+    if (this.api.defaultStage !== undefined)
+      this.acknowledged.push(found(this.api.defaultStage, "APIG1", loggedByFunctions));
+    for (const { name, method, path, right } of routesOf(operations)) {
+      const key = HttpRouteKey.with(path, HttpMethod[method]);
+      this.#routes.push({
+        right,
+        route: addRoute(name, key, right, openOperations.includes(name)),
+      });
     }
-    const isOpen = ({ name }: { readonly name: string }) =>
-      authorization.kind === "none" || openOperations.includes(name);
-    this.acknowledged = [
-      ...[this.api.defaultStage].flatMap((stage) =>
-        stage === undefined
-          ? []
-          : [
-              {
-                construct: stage,
-                id: "APIG1",
-                reason:
-                  "Each call is a line in the log of its function, with its id, status and duration.",
-              },
-            ],
-      ),
-      ...this.#routes.filter(isOpen).map(({ route }) => ({
-        construct: route,
-        id: "APIG4",
-        reason:
-          "Asked for: health tells nothing; the others are open only with authorization none.",
-      })),
-    ];
+    // What is not there is told by the broker in its own words, to those who may call at all.
+    addRoute("elsewhere", HttpRouteKey.DEFAULT, "none");
   }
 
   grantCall(grantee: iam.IGrantable, rights: readonly Right[]): void {
@@ -90,6 +79,11 @@ export class HttpFront extends Construct implements Front {
     }
   }
 }
+
+const loggedByFunctions =
+  "Each call is a line in the log of its function, with its id, status and duration.";
+const openToAll = "Health is open to all, reads nothing and tells nothing that is not public.";
+const openByName = "Whoever deployed this asked by name for a broker that asks nobody.";
 
 /** Operations that share a route share its right. */
 function routesOf(operations: readonly Operation[]): readonly Operation[] {

@@ -1,4 +1,3 @@
-import { ArnFormat, Stack } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Ability } from "../src/api/operation.ts";
 import type { Storage } from "./storage.ts";
@@ -7,7 +6,6 @@ import type { WakeUps } from "./wake-ups.ts";
 export interface Resources {
   readonly storage: Storage;
   readonly wakeUps: WakeUps;
-  readonly onAlarmArn: string;
 }
 
 /** What the adapters do besides, to keep the laws of the ports. */
@@ -28,16 +26,9 @@ const implied: Readonly<Record<Ability, readonly Ability[]>> = {
  */
 export function statementsFor(
   abilities: ReadonlySet<Ability>,
-  { storage, wakeUps, onAlarmArn }: Resources,
+  { storage, wakeUps }: Resources,
 ): PolicyStatement[] {
   const { table, bucket } = storage;
-  const stack = Stack.of(storage);
-  const schedules = stack.formatArn({
-    service: "scheduler",
-    resource: "schedule",
-    resourceName: `${wakeUps.group.scheduleGroupName}/*`,
-    arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-  });
   const statements: Readonly<Record<Ability, () => PolicyStatement[]>> = {
     readStore: () => [
       allow(
@@ -62,7 +53,11 @@ export function statementsFor(
       allow("WriteBlobs", ["s3:PutObject", "s3:DeleteObject"], bucket.arnForObjects("*")),
     ],
     setAlarms: () => [
-      allow("SetAlarms", ["scheduler:CreateSchedule", "scheduler:UpdateSchedule"], schedules),
+      allow(
+        "SetAlarms",
+        ["scheduler:CreateSchedule", "scheduler:UpdateSchedule"],
+        wakeUps.schedulesArn,
+      ),
       new PolicyStatement({
         sid: "LetTheSchedulerRing",
         actions: ["iam:PassRole"],
@@ -70,7 +65,7 @@ export function statementsFor(
         conditions: { StringEquals: { "iam:PassedToService": "scheduler.amazonaws.com" } },
       }),
       // Alarms that are due sooner than a schedule can be.
-      allow("RingSoon", ["lambda:InvokeFunction"], onAlarmArn),
+      allow("RingSoon", ["lambda:InvokeFunction"], wakeUps.onAlarmArn),
     ],
   };
   const needed = new Set([...abilities].flatMap((ability) => [ability, ...implied[ability]]));

@@ -1,5 +1,6 @@
 import { CfnOutput, Stack, type StackProps } from "aws-cdk-lib";
 import type { Construct } from "constructs";
+import { acknowledgeFindings } from "./acknowledged.ts";
 import { HttpFront } from "./http-front.ts";
 import { Tasso, type TassoProps } from "./tasso.ts";
 
@@ -10,6 +11,7 @@ export class TassoStack extends Stack {
   constructor(scope: Construct, id: string, props: StackProps & TassoProps = {}) {
     super(scope, id, { description: "Tasso, a message broker", ...props });
     this.tasso = new Tasso(this, "Tasso", props);
+    acknowledgeFindings(this.tasso);
     const { front } = this.tasso;
     new CfnOutput(this, "Url", { value: front.url });
     // Emulators are reached by the API's id, not by its name.

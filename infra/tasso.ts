@@ -7,7 +7,6 @@ import { type ApiFunction, functionFor, serves, sweepUses } from "../functions/r
 import { environmentOf } from "../functions/settings.ts";
 import type { Ability, Operation, Right } from "../src/api/operation.ts";
 import { operations as everyOperation } from "../src/api/operations.ts";
-import { acknowledgeFindings } from "./acknowledged.ts";
 import { Alarms } from "./alarms.ts";
 import { BrokerFunction } from "./broker-function.ts";
 import { addDashboard } from "./dashboard.ts";
@@ -179,7 +178,7 @@ export class Tasso extends Construct {
         memoryMb: props.memoryMb?.[entry] ?? defaultMemoryMb[entry],
         logRetention: props.logRetention ?? RetentionDays.ONE_MONTH,
         uses,
-        statements: statementsFor(uses, { ...this, onAlarmArn }),
+        statements: statementsFor(uses, this),
         ...more,
       });
       functions.set(entry, made);
@@ -217,7 +216,6 @@ export class Tasso extends Construct {
       notify: props.alarmTopic,
     });
     if (props.dashboard) addDashboard(this, { service: name, functions });
-    acknowledgeFindings(this);
   }
 
   /** Lets somebody call the operations of these rights. Behind a Function URL there is only everything. */

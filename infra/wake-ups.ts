@@ -19,11 +19,21 @@ const retries = { attempts: 2, ageMax: Duration.hours(1) };
 export class WakeUps extends Construct {
   readonly group: ScheduleGroup;
   readonly role: Role;
+  readonly policy: Policy;
   readonly deadLetters: Queue;
+  /** All schedules of the group. */
+  readonly schedulesArn: string;
+  readonly onAlarmArn: string;
 
   constructor(scope: Construct, id: string, { onAlarmArn }: WakeUpsProps) {
     super(scope, id);
+    this.onAlarmArn = onAlarmArn;
     this.group = new ScheduleGroup(this, "Group", { removalPolicy: RemovalPolicy.DESTROY });
+    this.schedulesArn = Stack.of(this).formatArn({
+      service: "scheduler",
+      resource: "schedule",
+      resourceName: `${this.group.scheduleGroupName}/*`,
+    });
     this.deadLetters = new Queue(this, "DeadLetters", {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
@@ -36,7 +46,7 @@ export class WakeUps extends Construct {
         conditions: { StringEquals: { "aws:SourceAccount": Stack.of(this).account } },
       }),
     });
-    new Policy(this, "Policy", {
+    this.policy = new Policy(this, "Policy", {
       roles: [this.role],
       statements: [
         allow("Ring", "lambda:InvokeFunction", onAlarmArn),
