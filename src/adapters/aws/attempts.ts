@@ -77,6 +77,9 @@ export class Attempt {
 const backOffMsMin = 20;
 const backOffMsMax = 1_000;
 
+/** With less time left it is not tried again: an attempt that is cut off turns a sure "no" into a "maybe". */
+const retryMsMin = 100;
+
 /**
  * Makes a call, again while it fails in a way that may pass, until it is answered or its time is over. Then it is
  * `unknown` if an attempt may have had its effect; if surely none had, `Unavailable` is thrown. What else `run` throws,
@@ -103,7 +106,7 @@ export async function attempts<T>(
       attempt.close();
     }
     const pauseMs = backOffMs * (0.5 + Math.random() / 2);
-    if (clock.now() + pauseMs > until) break;
+    if (clock.now() + pauseMs + retryMsMin > until) break;
     await clock.sleep(pauseMs);
     backOffMs = Math.min(2 * backOffMs, backOffMsMax);
   }
@@ -153,26 +156,29 @@ const neverConnected = new Set([
   "ENOTFOUND",
 ]);
 
-/** What the SDK throws: a service's error with the status of the answer, or one of the network without. */
+/** No credentials could be had, or the time was over before they were. */
+const notSent = new Set(["AbortError", "CredentialsProviderError", "TokenProviderError"]);
+
+const malformed = new Set(["SerializationException", "ValidationException"]);
+
+/** What the SDK throws: a service's error, or one of the network, also of an answer that broke off. */
 interface SdkError extends Error {
-  readonly code?: string;
+  /** Whose fault the service says it is. Not there: it is not the service that says this. */
+  readonly $fault?: "client" | "server";
   readonly $metadata?: { readonly httpStatusCode?: number; readonly clockSkewCorrected?: boolean };
+  readonly code?: string;
 }
 
 export function judgeFailure(thrown: unknown, sent: boolean): Failure {
   if (thrown instanceof NoEffect) return "again";
   if (thrown instanceof Unavailable) return "hopeless";
   if (!(thrown instanceof Error) || thrown instanceof Damaged) return "bug";
-  const {
-    name,
-    code,
-    $metadata: { httpStatusCode: status, clockSkewCorrected } = {},
-  }: SdkError = thrown;
+  const { name, code = "", $fault, $metadata = {} }: SdkError = thrown;
+  if (neverConnected.has(code)) return "again";
+  if (!sent) return notSent.has(name) ? "hopeless" : "bug";
+  const { httpStatusCode: status = 0, clockSkewCorrected } = $metadata;
   // The SDK learnt the time from the refusal and will sign the next request with it.
   if (clockSkewCorrected || status === 429 || refusedForNow.has(name)) return "again";
-  if (neverConnected.has(code ?? "")) return "again";
-  if (!sent)
-    return name === "CredentialsProviderError" || name === "AbortError" ? "hopeless" : "bug";
-  if (status === undefined || status < 400 || status >= 500) return "doubt";
-  return name === "ValidationException" || name === "SerializationException" ? "bug" : "hopeless";
+  if ($fault === undefined || status < 400 || status >= 500) return "doubt";
+  return malformed.has(name) ? "bug" : "hopeless";
 }

@@ -113,23 +113,21 @@ export class DynamoStore implements Store {
     const [only] = kept;
     // Alone, a check is a read.
     if (only?.kind === "check" && kept.length === 1) return this.#check(only, until);
-    let pins: readonly (Item | undefined)[] = [];
     let request: Request | undefined;
-    const answer = await attempts({ clock: this.#clock, until, attemptMs }, async (attempt) => {
+    const time = { clock: this.#clock, until, attemptMs };
+    const answer = await attempts<CommitResult>(time, async (attempt) => {
       // After a doubtful attempt exactly the same again: by its token DynamoDB then knows a transaction that was done.
-      if (!attempt.inDoubt || request === undefined) request = this.#requestOf(kept, pins);
-      const brought = await this.#send(request, attempt);
-      if (brought === "applied") return { outcome: "applied" } as const;
-      const found = await this.#complete(kept, brought, until);
-      const verdict = judgeCommit(kept, found, this.#clock.now());
-      if (verdict === "apply") {
-        pins = found;
-        request = undefined;
-        throw new NoEffect("what the refusal brought does not refuse it");
+      if (!attempt.inDoubt || request === undefined) request = this.#requestOf(kept, []);
+      for (;;) {
+        const brought = await this.#send(request, attempt);
+        if (brought === "applied") return { outcome: "applied" };
+        const found = await this.#complete(kept, brought, until);
+        const verdict = judgeCommit(kept, found, this.#clock.now());
+        if (verdict === "apply") request = this.#requestOf(kept, found);
+        // An attempt may have been applied and others may have changed or deleted what it put.
+        else if (verdict.outcome === "refused" && attempt.inDoubt) return { outcome: "unknown" };
+        else return verdict;
       }
-      // An attempt may have been applied and others may have changed or deleted what it put.
-      if (verdict.outcome === "refused" && attempt.inDoubt) return { outcome: "unknown" } as const;
-      return verdict;
     });
     return answer === "unknown" ? { outcome: "unknown" } : answer;
   }

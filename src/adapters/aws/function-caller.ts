@@ -77,6 +77,7 @@ function refusal({ statusCode, headers }: Answer, text: string): Error {
   const message = `Lambda answered ${statusCode}: ${text.slice(0, 1_000)}`;
   return Object.assign(new Error(message), {
     name: name || "LambdaError",
+    $fault: statusCode < 500 ? "client" : "server",
     $metadata: { httpStatusCode: statusCode },
   });
 }

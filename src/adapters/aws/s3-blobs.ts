@@ -89,9 +89,10 @@ export class S3Blobs implements Blobs {
       });
       attempt.guard(command);
       try {
-        const answer = await this.#client.send(command, { abortSignal: attempt.signal });
-        const bytes = (await answer.Body?.transformToByteArray()) ?? new Uint8Array();
-        if (bytes.length !== (answer.ContentLength ?? 0))
+        const options = { abortSignal: attempt.signal };
+        const { Body, ContentLength } = await this.#client.send(command, options);
+        const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
+        if (bytes.length !== (ContentLength ?? bytes.length))
           throw new NoEffect("the blob was cut off");
         return range?.length === 0 ? new Uint8Array() : plain(bytes);
       } catch (error) {
