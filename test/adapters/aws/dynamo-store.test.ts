@@ -216,6 +216,22 @@ describe("DynamoStore", () => {
       expect(stub.dynamo.writeUnits).toBe(2);
     });
 
+    it("is not done twice: a commit without conditions undoes nothing that others did since", async () => {
+      const writes = [put(1), remove(2)];
+      expect(await commit(...writes)).toEqual(applied);
+      await commit(put(2, { version: "other" }));
+      expect(await commit(...writes)).toEqual(applied);
+      expect((await store.get([key(2)]))[0]?.version).toBe("other");
+    });
+
+    it("is not done twice: a put whose item has expired meanwhile", async () => {
+      const write = put(1, { expect: "absent", expiresAt: clock.now() - 60_000 });
+      expect(await commit(write, remove(2))).toEqual(applied);
+      await commit(put(2, { version: "other" }));
+      expect(await commit(write, remove(2))).toEqual(applied);
+      expect((await store.get([key(2)]))[0]?.version).toBe("other");
+    });
+
     it("is decided by the token of a transaction that put nothing", async () => {
       await commit(put(1), put(2));
       seeTokens();

@@ -107,6 +107,22 @@ describe("SchedulerAlarm", () => {
     expect(calls()).toBe(2);
   });
 
+  it("does not hold a function that is woken for an alarm of later, of nobody, or rung", async () => {
+    await stubbed.alarm.set("later", clock.now() + 10 * minuteMs);
+    await stubbed.alarm.set("rung", clock.now());
+    await clock.advance(1);
+    for (const alarm of ["later", "nobody", "rung"])
+      expect(await stubbed.ringer.wake({ alarm })).toBeUndefined();
+    expect(rings.map(({ id }) => id)).toEqual(["rung"]);
+  });
+
+  it("says by how much a ring was late", async () => {
+    stubbed.stub.next("Invoke", { status: 202 });
+    await stubbed.alarm.set("a", clock.now());
+    await clock.advance(1_234);
+    expect(await stubbed.ringer.wake({ alarm: "a" })).toEqual({ latenessMs: 1_234 });
+  });
+
   it("sets an alarm anew from within its ring", async () => {
     const again = async () => {
       rings.push({ id: "a", at: clock.now() });
