@@ -37,6 +37,7 @@ export async function startEmulator(
   const found = emulatorCommand();
   if ("command" in found) return launch(found.command, environment);
   if (runsForEverybody !== undefined) throw new Error(found.missing);
+  process.stderr.write(`Tests on the AWS emulator are skipped: ${found.missing}.\n`);
   return found.missing;
 }
 
