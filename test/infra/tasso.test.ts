@@ -294,6 +294,6 @@ describe("the template", () => {
   it("is the golden one", async () => {
     const template = JSON.stringify(templateOf().toJSON(), null, 2);
     const withoutAssets = template.replace(/[0-9a-f]{64}/g, "ASSET");
-    await expect(`${withoutAssets}\n`).toMatchFileSnapshot("../golden/template.json");
+    await expect(`${withoutAssets}\n`).toMatchFileSnapshot("./template.golden.json");
   });
 });
