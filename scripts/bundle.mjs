@@ -38,7 +38,8 @@ export async function bundle({ entry, outfile, patches = [] }) {
   return outfile;
 }
 
-function patching(patches) {
+/** A plugin that changes sources; see `bundle`. */
+export function patching(patches) {
   return {
     name: "patches",
     setup(builder) {

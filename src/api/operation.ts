@@ -6,6 +6,9 @@ import type { Ports } from "../broker/ports/ports.ts";
 /** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
 export type Right = "none" | "send" | "pull" | "commit" | "admin";
 
+/** What of the ports an operation may need. Policies grant a function what its operations use and nothing else. */
+export type Ability = "readStore" | "writeStore" | "readBlobs" | "writeBlobs" | "setAlarms";
+
 /** The types of bodies and answers that are not JSON. */
 export const batchType = "application/vnd.tasso.batch.v1";
 export const batchesType = "application/vnd.tasso.batches.v1";
@@ -36,6 +39,7 @@ export interface Operation {
   readonly path: string;
   readonly summary: string;
   readonly right: Right;
+  readonly uses: readonly Ability[];
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;

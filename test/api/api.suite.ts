@@ -4,6 +4,7 @@ import { NodeCompression } from "../../src/adapters/local/node-compression.ts";
 import { operations } from "../../src/api/operations.ts";
 import { hex } from "../../src/broker/bytes.ts";
 import { errorTable } from "../../src/broker/errors.ts";
+import { limits } from "../../src/broker/limits.ts";
 import { decodeBatch, derivedMessageId, readBatch } from "../../src/broker/log/batch.ts";
 import { queueOfGroup } from "../../src/broker/topics/queue-choice.ts";
 import { batchOf, compressed } from "../support/batches.ts";
@@ -31,7 +32,7 @@ export function runApiSuite(target: Target): void {
     afterAll(() => running?.stop());
 
     const ask = (method: string, path: string, options?: CallOptions): Promise<Answer> =>
-      call(running.url, method, path, options);
+      call(running.url, method, path, options, running.fetch);
 
     /** A topic that no other test uses. */
     async function newTopic(settings: object = { queues: 2 }): Promise<string> {
@@ -134,6 +135,7 @@ export function runApiSuite(target: Target): void {
         expect((await ask("DELETE", `/v1/topics/${topic}`)).status).toBe(404);
         expect((await pull(topic, 0, 0)).status).toBe(404);
         await ask("PUT", `/v1/topics/${topic}`, { json: { queues: 2 } });
+        if (running.processPerRight) await pause(limits.topicAgeMsMax);
         expect((await ask("GET", offsets)).json).toEqual({ offsets: {} });
         expect((await send(topic, { body: "b", queue: 0 })).json.results[0].offset).toBe(0);
         expect((await pull(topic, 0, 0)).json.messages).toMatchObject([{ body: "b", offset: 0 }]);
@@ -668,12 +670,14 @@ export function runApiSuite(target: Target): void {
           health: await units("GET", "/v1/health"),
           description: await units("GET", "/openapi.json"),
         };
+        // Who has not sent reads the topic and the directory first.
+        const cold = running.processPerRight ? 2 : 0;
         expect(table).toEqual({
           "send 900 bytes": "w=1 r=0 put=0 get=0",
           "send 5,000 bytes": "w=6 r=0 put=0 get=0",
           "send 400,000 bytes to each of three queues": "w=3 r=0 put=1 get=0",
-          "pull one of them": "w=0 r=2 put=0 get=1",
-          "pull one row, the tail unknown": "w=0 r=2 put=0 get=0",
+          "pull one of them": `w=0 r=${cold + 2} put=0 get=1`,
+          "pull one row, the tail unknown": `w=0 r=${cold + 2} put=0 get=0`,
           "pull what is there": "w=0 r=2 put=0 get=0",
           "pull at the tail": "w=0 r=1 put=0 get=0",
           "commit an offset": "w=1 r=0 put=0 get=0",
@@ -792,6 +796,10 @@ export function runApiSuite(target: Target): void {
       });
     });
   });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function referencesIn(value: unknown): string[] {

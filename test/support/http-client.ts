@@ -1,3 +1,13 @@
+/** How a request gets on its way. */
+export type Fetch = (
+  url: string,
+  request: {
+    readonly method: string;
+    readonly headers: Record<string, string>;
+    readonly body?: string | Buffer<ArrayBuffer>;
+  },
+) => Promise<Response>;
+
 /** A small client for tests: raw requests, and answers as they came. */
 export interface Answer {
   readonly status: number;
@@ -24,10 +34,11 @@ export async function call(
   method: string,
   path: string,
   { json, body, type, headers = {} }: CallOptions = {},
+  send: Fetch = fetch,
 ): Promise<Answer> {
   const sent = json === undefined ? body : JSON.stringify(json);
   const contentType = type ?? (json === undefined ? undefined : "application/json");
-  const response = await fetch(`${url}${path}`, {
+  const response = await send(`${url}${path}`, {
     method,
     headers: { ...(contentType === undefined ? {} : { "content-type": contentType }), ...headers },
     ...(sent === undefined ? {} : { body: typeof sent === "string" ? sent : Buffer.from(sent) }),

@@ -7,11 +7,16 @@ import { Broker } from "../../src/broker/broker.ts";
 import type { Ports } from "../../src/broker/ports/ports.ts";
 import { startServer } from "../../src/local/server.ts";
 import { makeTemporaryFolder } from "../adapters/local/temporary-folder.ts";
+import type { Fetch } from "./http-client.ts";
 import { memoryPorts } from "./memory-ports.ts";
 import { startServerProcess } from "./server-process.ts";
 
 export interface RunningTarget {
   readonly url: string;
+  /** What signs requests, where they have to be signed. */
+  readonly fetch?: Fetch;
+  /** Each right is served by a process of its own, which learns of the others' changes when what it remembers is old. */
+  readonly processPerRight?: boolean;
   stop(): Promise<void>;
 }
 
@@ -65,7 +70,12 @@ export const processTarget: Target = {
   },
 };
 
-async function serve(ports: Ports): Promise<RunningTarget> {
+/** The server in this process over any ports. `table` stands in for the operations. */
+export async function serve(
+  ports: Ports,
+  table = operations,
+  broker = new Broker({ ...ports, random: new SystemRandom() }),
+): Promise<RunningTarget> {
   const errors: unknown[] = [];
   const server = await startServer({
     host: "127.0.0.1",
@@ -73,8 +83,8 @@ async function serve(ports: Ports): Promise<RunningTarget> {
     allowedHosts: [],
     corsOrigin: undefined,
     token: undefined,
-    broker: new Broker({ ...ports, random: new SystemRandom() }),
-    operations,
+    broker,
+    operations: table,
     onError: (error) => errors.push(error),
   });
   return {

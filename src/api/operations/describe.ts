@@ -10,6 +10,7 @@ export function describeOf(operations: readonly Operation[]): Operation {
     path: "/openapi.json",
     summary: "This description.",
     right: "none",
+    uses: [],
     answers: { 200: z.object({}) },
     errors: [],
     async run() {

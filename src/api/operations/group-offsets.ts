@@ -12,6 +12,7 @@ export const commitOffsets = defineOperation({
   summary:
     "Moves a group's offsets forward: each is the next message to be consumed. Answers where they are now.",
   right: "commit",
+  uses: ["readStore", "writeStore"],
   params: groupTopicParams,
   body: z.strictObject({
     offsets: offsetsByQueue.refine((offsets) => {
@@ -37,6 +38,7 @@ export const getOffsets = defineOperation({
   path: "/v1/groups/{group}/offsets/{topic}",
   summary: "A group's committed offsets, of the queues where it has committed.",
   right: "pull",
+  uses: ["readStore"],
   params: groupTopicParams,
   answers: { 200: offsetsAnswer },
   errors: ["topic_not_found"],
@@ -53,6 +55,7 @@ export const getLag = defineOperation({
   path: "/v1/groups/{group}/lag/{topic}",
   summary: "How many messages of each queue a group has not consumed.",
   right: "pull",
+  uses: ["readStore"],
   params: groupTopicParams,
   answers: {
     200: z.object({

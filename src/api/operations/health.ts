@@ -22,6 +22,7 @@ export const health = defineOperation({
   path: "/v1/health",
   summary: "Alive. Reads nothing, open to all.",
   right: "none",
+  uses: [],
   answers: {
     200: z.object({ status: z.literal("ok"), version: z.string(), features: z.array(z.string()) }),
   },

@@ -18,6 +18,7 @@ export const pull = defineOperation({
   summary:
     "Messages of one queue from an offset on: at least one if there is one, waiting up to `waitMs` for it.",
   right: "pull",
+  uses: ["readStore", "readBlobs"],
   params: queueParams,
   query: pullQuery,
   answers: {
@@ -76,6 +77,7 @@ export const pullBatches = defineOperation({
   summary:
     "The same as whole batches in their stored form; the caller drops what lies before its offset.",
   right: "pull",
+  uses: ["readStore", "readBlobs"],
   params: queueParams,
   query: pullQuery,
   produces: batchesType,
@@ -99,6 +101,7 @@ export const getMessage = defineOperation({
   path: "/v1/topics/{topic}/queues/{queue}/messages/{offset}",
   summary: "One message.",
   right: "pull",
+  uses: ["readStore", "readBlobs"],
   params: messageParams,
   answers: { 200: messageOut },
   errors: ["topic_not_found", "queue_not_found", "message_not_found", "out_of_range", "corrupt"],

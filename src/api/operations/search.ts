@@ -12,6 +12,7 @@ export const searchTopic = defineOperation({
   summary:
     "Messages by key or id, stored at or after `from` and before `to`. Each answer is of a bounded part: all queues below the one in `scannedTo`, and that one up to its offset, were looked through. `nextCursor` goes on; without it all was.",
   right: "pull",
+  uses: ["readStore", "readBlobs"],
   params: topicParams,
   query: z.strictObject({
     key: z.string().min(1).max(limits.propertyBytesMax).optional(),

@@ -10,6 +10,7 @@ export const getOffsetAt = defineOperation({
   summary:
     "The offset of the first message that was stored at or after an instant of broker time; the queue's max where there is none.",
   right: "pull",
+  uses: ["readStore", "readBlobs"],
   params: queueParams,
   query: z.strictObject({ at: instantText }),
   answers: { 200: z.object({ offset: z.int() }) },

@@ -33,6 +33,7 @@ export const send = defineOperation({
   summary:
     "Sends messages. They are durable when this answers; one result for each, in their order.",
   right: "send",
+  uses: ["readStore", "writeStore", "writeBlobs", "setAlarms"],
   params: topicParams,
   body: z.strictObject({
     messages: z.array(messageIn).min(1).max(limits.messagesPerRequestMax),
@@ -71,6 +72,7 @@ export const sendBatch = defineOperation({
   path: "/v1/topics/{topic}/messages",
   summary: "Sends one batch in its stored form: message i gets `offset + i`.",
   right: "send",
+  uses: ["readStore", "writeStore", "writeBlobs", "setAlarms"],
   params: topicParams,
   query: z.strictObject({
     queue: numberText(0, limits.queuesPerTopicMax - 1).optional(),

@@ -19,6 +19,7 @@ export const createTopic = defineOperation({
   path: "/v1/topics/{topic}",
   summary: "Makes a topic. The same again changes nothing.",
   right: "admin",
+  uses: ["readStore", "writeStore"],
   params: topicParams,
   body: z.strictObject(topicSettings),
   answers: { 200: topicAnswer, 201: topicAnswer },
@@ -35,6 +36,7 @@ export const changeTopic = defineOperation({
   path: "/v1/topics/{topic}",
   summary: "Changes a topic's settings. Queues can be added, never taken away; the type stays.",
   right: "admin",
+  uses: ["readStore", "writeStore"],
   params: topicParams,
   body: z.strictObject(topicSettings),
   answers: { 200: topicAnswer },
@@ -50,6 +52,7 @@ export const listTopics = defineOperation({
   path: "/v1/topics",
   summary: "The topics in the order of their names, in pages.",
   right: "pull",
+  uses: ["readStore"],
   query: z.strictObject({
     limit: numberText(1, 1_000).optional(),
     cursor: name(limits.topicNameCharsMax).optional(),
@@ -90,6 +93,7 @@ export const getTopic = defineOperation({
   summary:
     "A topic with both ends of each queue: the offset of its first message and that of the next one to come.",
   right: "pull",
+  uses: ["readStore"],
   params: topicParams,
   answers: { 200: topicAnswer.omit({ queues: true }).extend({ queues: z.array(queueRange) }) },
   errors: ["topic_not_found"],
@@ -111,6 +115,7 @@ export const deleteTopic = defineOperation({
   path: "/v1/topics/{topic}",
   summary: "Deletes a topic and all that belongs to it. Refused while a group lags, unless forced.",
   right: "admin",
+  uses: ["readStore", "writeStore", "setAlarms"],
   params: topicParams,
   query: z.strictObject({ force: flagText.optional() }),
   answers: { 204: null },
@@ -128,6 +133,7 @@ export const sealTopic = defineOperation({
   summary:
     "Seals what a topic, or one queue of it, holds, so that it is archived now. Messages below `sealedTo` lie in sealed segments.",
   right: "admin",
+  uses: ["readStore", "writeStore", "setAlarms"],
   params: topicParams,
   body: z.strictObject({ queue: queueNumber.optional() }).optional(),
   answers: {

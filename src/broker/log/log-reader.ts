@@ -9,8 +9,7 @@ import { type BatchRow, isSeal, placedBatches, readBatchRow } from "./batch-row.
 import type { LargeBatches } from "./large-batches.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
-import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
-import type { SegmentChanges } from "./segment-changes.ts";
+import { type ArchivedSegment, type DirectoryEntry, isIn } from "./segment.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
@@ -53,7 +52,6 @@ interface Found {
  */
 export class LogReader {
   readonly #directory: SegmentDirectory;
-  readonly #changes: SegmentChanges;
   readonly #largeBatches: LargeBatches;
   /** Places where a row is known to end, so that an empty scan from there proves the tail. */
   readonly #boundaries = new Set<string>();
@@ -65,13 +63,11 @@ export class LogReader {
   constructor(
     parts: {
       readonly directory: SegmentDirectory;
-      readonly changes: SegmentChanges;
       readonly largeBatches: LargeBatches;
     },
     cacheBytesMax: number,
   ) {
     this.#directory = parts.directory;
-    this.#changes = parts.changes;
     this.#largeBatches = parts.largeBatches;
     this.#cache = new RowCache(cacheBytesMax);
   }
@@ -95,10 +91,9 @@ export class LogReader {
   async range(io: Ports, queue: QueueId): Promise<QueueRange> {
     for (let attempt = 1; attempt <= readsMax; attempt++) {
       const first = await this.#directory.first(io, queue);
-      const gone = hasExpired(first, io.clock.now());
-      const max = gone ? undefined : await this.#readTail(io, queue);
+      this.#directory.expectNotExpired(io, queue, first);
+      const max = await this.#readTail(io, queue);
       if (max !== undefined) return { min: first.base, max };
-      if (gone) await this.#changes.giveUp(io, queue, first);
       this.#directory.forget(queue);
     }
     throw new Damaged("chain of rows");
@@ -148,10 +143,7 @@ export class LogReader {
     const entry =
       cached === undefined ? await this.#directory.holding(io, queue, offset) : undefined;
     if (cached === undefined && entry === undefined) return await this.#refuse(io, queue, offset);
-    if (entry !== undefined && hasExpired(entry, io.clock.now())) {
-      await this.#changes.giveUp(io, queue, entry);
-      return undefined;
-    }
+    if (entry !== undefined) this.#directory.expectNotExpired(io, queue, entry);
     const issuedAt = io.clock.now();
     const place = { queue, offset, isRemembered };
     const found = cached ?? (entry && (await this.#found(io, place, entry, readLimits)));
@@ -291,10 +283,7 @@ export class LogReader {
   async #readTail(io: Ports, queue: QueueId): Promise<number | undefined> {
     const entry = await this.#directory.last(io, queue);
     const seenAt = io.clock.now();
-    if (hasExpired(entry, seenAt)) {
-      await this.#changes.giveUp(io, queue, entry);
-      return undefined;
-    }
+    this.#directory.expectNotExpired(io, queue, entry);
     const { base, segment } = entry;
     const last = await readLastRow(io, partitions.batches(queue, { base, part: segment.part }));
     if (last !== undefined && isSeal(last)) return undefined;

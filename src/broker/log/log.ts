@@ -43,7 +43,7 @@ export class Log {
     this.changes = new SegmentChanges(this.settings);
     this.#largeBatches = new LargeBatches(this.settings);
     this.#reader = new LogReader(
-      { directory: this.#directory, changes: this.changes, largeBatches: this.#largeBatches },
+      { directory: this.#directory, largeBatches: this.#largeBatches },
       this.settings.cacheBytesMax,
     );
   }
@@ -86,8 +86,7 @@ export class Log {
 
   /** The offset of the first message stored at or after `at` (broker time, ms); the queue's end where there is none. */
   offsetAt(io: Ports, queue: QueueId, at: number): Promise<number> {
-    const parts = { directory: this.#directory, changes: this.changes };
-    return offsetAtTime(io, parts, queue, at);
+    return offsetAtTime(io, this.#directory, queue, at);
   }
 
   /**

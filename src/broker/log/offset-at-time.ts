@@ -4,16 +4,10 @@ import { partitions, type QueueId } from "../schema.ts";
 import { readArchivedRows } from "./archived-rows.ts";
 import { isSeal } from "./batch-row.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
-import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
-import type { SegmentChanges } from "./segment-changes.ts";
+import { type ArchivedSegment, type DirectoryEntry, isIn } from "./segment.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
 
 const readsMax = 5;
-
-interface LogParts {
-  readonly directory: SegmentDirectory;
-  readonly changes: SegmentChanges;
-}
 
 /**
  * The offset of the first message of a queue that was stored at or after `at` (broker time, ms); the queue's end where
@@ -23,12 +17,12 @@ interface LogParts {
  */
 export async function offsetAtTime(
   io: Ports,
-  parts: LogParts,
+  directory: SegmentDirectory,
   queue: QueueId,
   at: number,
 ): Promise<number> {
   for (let attempt = 1; attempt <= readsMax; attempt++) {
-    const offset = await offsetAtTimeOnce(io, parts, queue, at);
+    const offset = await offsetAtTimeOnce(io, directory, queue, at);
     if (offset !== undefined) return offset;
   }
   throw new Damaged("chain of rows");
@@ -36,16 +30,13 @@ export async function offsetAtTime(
 
 async function offsetAtTimeOnce(
   io: Ports,
-  { directory, changes }: LogParts,
+  directory: SegmentDirectory,
   queue: QueueId,
   at: number,
 ): Promise<number | undefined> {
   const entry = await segmentAtTime(io, directory, queue, at);
   if (entry === undefined) return undefined;
-  if (hasExpired(entry, io.clock.now())) {
-    await changes.giveUp(io, queue, entry);
-    return undefined;
-  }
+  directory.expectNotExpired(io, queue, entry);
   if (entry.segment.after >= at) return entry.base;
   return isIn(entry, "archived")
     ? firstInArchive(io, queue, entry, at)

@@ -190,19 +190,6 @@ export class SegmentChanges {
   }
 
   /**
-   * Whoever meets a segment whose rows have expired does what nobody came to do, for there is nothing to read; so too
-   * with those that follow it.
-   */
-  async giveUp(io: Ports, queue: QueueId, entry: DirectoryEntry): Promise<void> {
-    let expired: DirectoryEntry | undefined = entry;
-    while (expired !== undefined && hasExpired(expired, io.clock.now())) {
-      if (isIn(expired, "open")) await this.lose(io, queue, expired);
-      else while ((await this.trim(io, queue, expired.base)).more);
-      [expired] = await readEntries(io, queue, { limit: 1 });
-    }
-  }
-
-  /**
    * Gives up an open segment whose rows have expired, as nobody came to seal it. The queue goes on further up than it
    * can have reached, so that no offset is given out twice (rule 10 of the log).
    */

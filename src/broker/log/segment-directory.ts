@@ -1,9 +1,10 @@
 import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { ScanRange } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
-import { type DirectoryEntry, readEntry } from "./segment.ts";
+import { type DirectoryEntry, hasExpired, readEntry } from "./segment.ts";
 
 /** Entries of one queue that are remembered. One of an archived segment takes some kilobytes. */
 const entriesKept = 1_024;
@@ -80,6 +81,16 @@ export class SegmentDirectory {
   /** Takes note of the queue's last entry as this process just wrote it. */
   wrote(queue: QueueId, entry: DirectoryEntry): void {
     this.#known(queue).last = entry;
+  }
+
+  /**
+   * Readers write nothing, so one who meets a segment whose rows have expired has to wait for a sweep to take it away.
+   * Throws `Unavailable`; whoever asks again looks anew.
+   */
+  expectNotExpired(io: Ports, queue: QueueId, entry: DirectoryEntry): void {
+    if (!hasExpired(entry, io.clock.now())) return;
+    this.forget(queue);
+    throw new Unavailable("messages have expired that no sweep has removed yet");
   }
 
   forget(queue: QueueId): void {

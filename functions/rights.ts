@@ -1,0 +1,33 @@
+import type { Ability, Right } from "../src/api/operation.ts";
+
+/**
+ * Which function serves whom. What needs no right is served by the one that may do the least: it reads and nothing else.
+ */
+const functionOfRight = {
+  none: "pull",
+  send: "send",
+  pull: "pull",
+  commit: "commit",
+  admin: "admin",
+} as const satisfies Record<Right, string>;
+
+/** A function that serves the operations of some rights; `all` serves those of every right, behind one Function URL. */
+export type ApiFunction = (typeof functionOfRight)[Right] | "all";
+
+/** The function for a right where each has its own. */
+export function functionFor(right: Right): ApiFunction {
+  return functionOfRight[right];
+}
+
+export function serves(name: ApiFunction, right: Right): boolean {
+  return name === "all" || functionOfRight[right] === name;
+}
+
+/** What the sweep does, which no caller asks for: seal, archive, trim, and remove what belonged to deleted topics. */
+export const sweepUses: readonly Ability[] = [
+  "readStore",
+  "writeStore",
+  "readBlobs",
+  "writeBlobs",
+  "setAlarms",
+];

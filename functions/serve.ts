@@ -1,0 +1,48 @@
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
+import { createHttpApi } from "../src/api/http.ts";
+import type { Right } from "../src/api/operation.ts";
+import { operations } from "../src/api/operations.ts";
+import { Broker } from "../src/broker/broker.ts";
+import { BrokerError } from "../src/broker/errors.ts";
+import { awsPorts } from "./aws-ports.ts";
+import { Conflicts } from "./conflicts.ts";
+import { toRequest, toResult } from "./http-events.ts";
+import { logError, logMetrics } from "./log.ts";
+import { type ApiFunction, serves } from "./rights.ts";
+import { readSettings } from "./settings.ts";
+import { usageOfCall } from "./usage-of-call.ts";
+
+/** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
+export function serve(
+  name: ApiFunction,
+): (event: APIGatewayProxyEventV2) => Promise<APIGatewayProxyStructuredResultV2> {
+  const settings = readSettings();
+  const conflicts = new Conflicts();
+  const ports = awsPorts(settings);
+  const api = createHttpApi({
+    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }),
+    operations,
+    authorize: (right) => expectServed(name, right),
+    onError: (error, requestId) => logError(error, { function: name, requestId }),
+  });
+  return async (event) => {
+    const began = Date.now();
+    const request = toRequest(event);
+    const answer = await api(request);
+    logMetrics(
+      { service: settings.service, function: name },
+      { ...usageOfCall(request, answer), conflicts: conflicts.take() },
+      { requestId: answer.headers["x-request-id"], status: answer.status, ms: Date.now() - began },
+    );
+    return toResult(answer);
+  };
+}
+
+/** Who may call is decided in front of the function; here nothing slips into a function that has other permissions. */
+function expectServed(name: ApiFunction, right: Right): void {
+  if (serves(name, right)) return;
+  throw new BrokerError("permission_denied", `this function does not serve the right ${right}`, {
+    field: "path",
+    allowed: "what this function serves",
+  });
+}

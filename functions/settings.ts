@@ -1,0 +1,60 @@
+/** What a function is told by its stack. Plain names; nothing here is secret. */
+export interface Settings {
+  /** The DynamoDB table that is the store. */
+  readonly table: string;
+  /** The S3 bucket of the blobs. */
+  readonly bucket: string;
+  /** The group of EventBridge Scheduler in which alarms are set. */
+  readonly scheduleGroup: string;
+  /** The role under which the Scheduler calls. */
+  readonly schedulerRoleArn: string;
+  /** Whom alarms wake. */
+  readonly onAlarmArn: string;
+  /** The queue for alarms that could not be rung. */
+  readonly deadLettersArn: string;
+  /** Tells this deployment's metrics from another's. */
+  readonly service: string;
+}
+
+/** Where Lambda is called that is not AWS. The clients of the SDK look for it themselves. */
+export interface Emulated {
+  readonly lambdaEndpoint?: string;
+}
+
+const variables: Readonly<Record<keyof Settings, string>> = {
+  table: "TASSO_TABLE",
+  bucket: "TASSO_BUCKET",
+  scheduleGroup: "TASSO_SCHEDULE_GROUP",
+  schedulerRoleArn: "TASSO_SCHEDULER_ROLE_ARN",
+  onAlarmArn: "TASSO_ON_ALARM_ARN",
+  deadLettersArn: "TASSO_DEAD_LETTERS_ARN",
+  service: "TASSO_SERVICE",
+};
+
+/** The environment that {@link readSettings} reads. */
+export function environmentOf(settings: Settings): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(variables).map(([field, name]) => [name, settings[field as keyof Settings]]),
+  );
+}
+
+/** Throws with everything that is missing at once. */
+export function readSettings(): Settings & Emulated {
+  const missing = Object.values(variables).filter((name) => !process.env[name]);
+  if (missing.length > 0) throw new Error(`the environment lacks ${missing.join(", ")}`);
+  const settings = Object.fromEntries(
+    Object.entries(variables).map(([field, name]) => [field, process.env[name]]),
+  ) as unknown as Settings;
+  const { AWS_ENDPOINT_URL: lambdaEndpoint } = process.env;
+  return { ...settings, ...(lambdaEndpoint ? { lambdaEndpoint } : {}) };
+}
+
+/** The function's own credentials, which stay as they are for as long as its process lives. */
+export function readCredentials() {
+  const {
+    AWS_ACCESS_KEY_ID: accessKeyId = "",
+    AWS_SECRET_ACCESS_KEY: secretAccessKey = "",
+    AWS_SESSION_TOKEN: sessionToken,
+  } = process.env;
+  return { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) };
+}
