@@ -2,10 +2,14 @@ import { DynamoStore } from "../src/adapters/aws/dynamo-store.ts";
 import { NodeCompression } from "../src/adapters/local/node-compression.ts";
 import { SystemClock } from "../src/adapters/local/system-clock.ts";
 import { SystemRandom } from "../src/adapters/local/system-random.ts";
+import type { LogSettings } from "../src/broker/log/log-settings.ts";
 import type { Alarm } from "../src/broker/ports/alarm.ts";
 import type { Blobs } from "../src/broker/ports/blobs.ts";
 import type { Ports } from "../src/broker/ports/ports.ts";
 import type { Emulated, Settings } from "./settings.ts";
+
+/** DynamoDB removes what has expired at no cost; a delete costs as much as a write. */
+export const logOnAws: Partial<LogSettings> = { rowsExpireFreely: true };
 
 /** The ports over AWS. What most calls do without is loaded at its first use: it would double what a cold start loads. */
 export function awsPorts(settings: Settings & Emulated): Ports {

@@ -2,7 +2,7 @@ import { AlarmRinger } from "../src/adapters/aws/alarm-ringer.ts";
 import { isWaking } from "../src/adapters/aws/wakings.ts";
 import { Broker } from "../src/broker/broker.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
-import { awsPorts } from "./aws-ports.ts";
+import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { logError, logMetrics } from "./log.ts";
 import { readSettings } from "./settings.ts";
@@ -12,7 +12,7 @@ const name = "on-alarm";
 const settings = readSettings();
 const conflicts = new Conflicts();
 const ports = awsPorts(settings);
-const broker = new Broker({ ...ports, store: conflicts.in(ports.store) });
+const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
 
 /** Rings an alarm at its instant, or sweeps because it is time to. Fails where that failed, so that Lambda calls again. */
 export async function handler(event: unknown): Promise<void> {

@@ -4,7 +4,7 @@ import type { Right } from "../src/api/operation.ts";
 import { operations } from "../src/api/operations.ts";
 import { Broker } from "../src/broker/broker.ts";
 import { BrokerError } from "../src/broker/errors.ts";
-import { awsPorts } from "./aws-ports.ts";
+import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { toRequest, toResult } from "./http-events.ts";
 import { logError, logMetrics } from "./log.ts";
@@ -20,7 +20,7 @@ export function serve(
   const conflicts = new Conflicts();
   const ports = awsPorts(settings);
   const api = createHttpApi({
-    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }),
+    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
     operations,
     authorize: (right) => expectServed(name, right),
     onError: (error, requestId) => logError(error, { function: name, requestId }),

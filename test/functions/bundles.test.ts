@@ -7,6 +7,8 @@ import { bundleFunctions, functionEntries } from "../../scripts/bundle-functions
 import { type FunctionSize, sizesOf } from "../../scripts/bundle-sizes.ts";
 import { operations } from "../../src/api/operations.ts";
 
+const KB = 1_024;
+
 describe("the bundles", () => {
   const folder = mkdtempSync(join(tmpdir(), "tasso-bundles-"));
   let sizes: Map<string, FunctionSize>;
@@ -22,8 +24,8 @@ describe("the bundles", () => {
 
   it("load at most 400 KB for a send that starts cold, and 600 KB with all that may come later", () => {
     for (const [name, { atStart, ever }] of sizes) {
-      expect(atStart, name).toBeLessThanOrEqual(400_000);
-      expect(ever, name).toBeLessThanOrEqual(600_000);
+      expect(atStart, name).toBeLessThanOrEqual(400 * KB);
+      expect(ever, name).toBeLessThanOrEqual(600 * KB);
     }
   });
 

@@ -75,8 +75,18 @@ describe("the policies", () => {
       Object.entries(sends)
         .filter(([id]) => id.includes(part))
         .flatMap(([, { Statement: statements }]) => statements.map(({ Sid }) => Sid));
-    expect(sidsOf("Pull")).toEqual(["WriteLog", "ReadStore"]);
-    expect(sidsOf("Send")).toEqual(["WriteLog", "ReadStore", "WriteStore"]);
+    expect(sidsOf("Pull")).toEqual(["WriteLog", "ReadStore", "ReadBlobs", "ListBlobs"]);
+    expect(sidsOf("Send")).toEqual([
+      "WriteLog",
+      "ReadStore",
+      "WriteStore",
+      "ReadBlobs",
+      "ListBlobs",
+      "WriteBlobs",
+      "SetAlarms",
+      "LetTheSchedulerRing",
+      "RingSoon",
+    ]);
     expect(sidsOf("Commit")).toEqual(["WriteLog", "ReadStore", "WriteStore"]);
   });
 
