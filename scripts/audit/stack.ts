@@ -5,7 +5,11 @@ import { deploy, emulatedUrl } from "../../test/support/deployment.ts";
 import { type Emulator, startEmulator } from "../../test/support/emulator.ts";
 import { TestStack } from "../../test/support/test-stacks.ts";
 import { bundleFunctions } from "../bundle-functions.mjs";
+import { say } from "./command-line.ts";
 import type { Patch } from "./server-process.ts";
+
+/** The exit code where there is no emulator. */
+const notInstalled = 3;
 
 export interface DeployedStack {
   readonly url: string;
@@ -35,7 +39,10 @@ export async function withStack<T>(
   const codeFolder = join(folder, "functions");
   await bundleFunctions({ outdir: codeFolder, patches: filled });
   const emulator = await startEmulator();
-  if (typeof emulator === "string") throw new Error(emulator);
+  if (typeof emulator === "string") {
+    say(emulator);
+    process.exit(notInstalled);
+  }
   try {
     const { outputs } = await deploy(emulator, (app) => [
       new TestStack(app, "TassoAudit", { codeFolder, authorization: { kind: "none" } }),
