@@ -19,7 +19,10 @@ export class UrlFront extends Construct implements Front {
     const { AWS_IAM, NONE } = lambda.FunctionUrlAuthType;
     this.#url = target.addFunctionUrl({ authType: authorization.kind === "iam" ? AWS_IAM : NONE });
     // Clients put a path behind it, which begins with a slash.
-    this.url = `https://${Fn.select(2, Fn.split("/", this.#url.url))}`;
+    this.url = Fn.join("//", [
+      Fn.select(0, Fn.split("/", this.#url.url)),
+      Fn.select(2, Fn.split("/", this.#url.url)),
+    ]);
   }
 
   /** Whoever may call at all may call everything. */

@@ -58,6 +58,12 @@ interface SendAnswer {
 /** Errors under which a caller is told the truth and no more; any other is a violation. */
 export const expectedErrors: readonly string[] = ["unavailable", "outcome_unknown", "contention"];
 
+/** What one process hands to another of its ledger. Times are those of the one that takes it. */
+export type LedgerPages = Pick<
+  Ledger,
+  "sendings" | "violations" | "errors" | "unanswered" | "attempts"
+>;
+
 /** Everything that was sent, and what the broker said to it. */
 export class Ledger {
   readonly sendings: Sending[] = [];
@@ -69,9 +75,24 @@ export class Ledger {
   /** Attempts that have neither an answer nor a failure yet. */
   inFlight = 0;
   #marks = 0;
+  readonly #name: string;
+
+  /** `name` tells its marks from those of other ledgers. */
+  constructor(name = "m") {
+    this.#name = name;
+  }
 
   newMark(): string {
-    return `m${this.#marks++}`;
+    return `${this.#name}${this.#marks++}`;
+  }
+
+  /** Takes over what another process has written down. */
+  adopt({ sendings, violations, errors, unanswered, attempts }: LedgerPages): void {
+    for (const sending of sendings) this.#add(sending);
+    this.violations.push(...violations);
+    for (const [code, count] of errors) this.errors.set(code, (this.errors.get(code) ?? 0) + count);
+    this.unanswered += unanswered;
+    this.attempts += attempts;
   }
 
   begin(sending: Sending): void {
@@ -79,9 +100,7 @@ export class Ledger {
     this.inFlight++;
     if (sending.attempts++ > 0) return;
     sending.issuedAt = performance.now();
-    this.sendings.push(sending);
-    for (const [index, message] of sending.messages.entries())
-      this.byMark.set(message.mark, { sending, message, index });
+    this.#add(sending);
   }
 
   noAnswer(sending: Sending): void {
@@ -115,6 +134,12 @@ export class Ledger {
     for (const { messages } of this.sendings)
       for (const message of messages) if (message.state === state) count++;
     return count;
+  }
+
+  #add(sending: Sending): void {
+    this.sendings.push(sending);
+    for (const [index, message] of sending.messages.entries())
+      this.byMark.set(message.mark, { sending, message, index });
   }
 
   #result(sending: Sending, index: number, { error, ...place }: Told): void {

@@ -13,7 +13,11 @@ export async function attempt(
   const request = sending.attempts > 0 ? laterAttempt(sending) : sending.call;
   ledger.begin(sending);
   try {
-    ledger.answered(sending, await call(agent, url, { ...request, ...patience }));
+    const reply = await call(agent, url, { ...request, ...patience });
+    // Whatever stands in front of the broker may answer in its place; only the broker's answers carry this.
+    if (reply.headers["x-request-id"] === undefined)
+      throw new NoAnswer(`${reply.status} from somebody else`);
+    ledger.answered(sending, reply);
     return true;
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;

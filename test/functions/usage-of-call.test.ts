@@ -60,7 +60,7 @@ describe("what a call moved and cost", () => {
     expect(await usageOf("GET", `${topic}/queues/0/messages?offset=4`)).toMatchObject({
       messages: 0,
     });
-    expect(await usageOf("GET", `${topic}/queues/0/messages?offset=4`)).toMatchObject({
+    expect(await usageOf("GET", `${topic}/queues/0/messages?offset=5`)).toMatchObject({
       messages: 0,
       failures: 0,
     });

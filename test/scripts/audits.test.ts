@@ -41,6 +41,14 @@ describe("the audit", () => {
     if (code === notPermitted && process.env["CI"] === undefined) skip(output);
     expect(code, output).toBe(0);
   });
+
+  it("of functions that die passes, and catches attempts that do not look back", {
+    timeout: 2 * limitMs,
+  }, async ({ skip }) => {
+    const { code, output } = await run("functions-die", 5);
+    if (code === notInstalled) skip(output);
+    expect(code, output).toBe(0);
+  });
 });
 
 interface Ran {

@@ -47,7 +47,7 @@ export function newApp(outdir?: string): App {
 
 /** Deploys stacks with the CDK's command line, as anybody would. */
 export async function deploy(
-  { endpoint, environment, own }: Emulator,
+  { endpoint, environment }: Emulator,
   makeStacks: (app: App) => readonly Stack[],
 ): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), "tasso-deploy-"));
@@ -84,20 +84,23 @@ export async function deploy(
   return {
     outputs,
     seconds,
-    remove: () => timed("remove", () => removeStacks(stacks, own ? endpoint : undefined)),
+    remove: () => timed("remove", () => removeStacks(stacks, endpoint)),
   };
 }
 
-/** The address under which an emulator serves an HTTP API. */
+/** The address under which an emulator serves what a stack tells as its URL. */
 export function emulatedUrl({ endpoint }: Emulator, outputs: Outputs[string] = {}): string {
   const { ApiId: api, Url: url = "" } = outputs;
   if (api !== undefined) return `${endpoint}/_aws/execute-api/${api}/$default`;
-  return `${endpoint}/_aws/lambda-url/${new URL(url).hostname.split(".")[0]}`;
+  const { hostname } = new URL(url);
+  // Its own names lead to itself; another emulator names what only AWS can resolve.
+  if (hostname.endsWith(".localhost.localstack.cloud")) return url;
+  return `${endpoint}/_aws/lambda-url/${hostname.split(".")[0]}`;
 }
 
 /** By name: the command line does it by ARN, which the emulator passes over in silence. */
-async function removeStacks(names: readonly string[], endpoint: string | undefined): Promise<void> {
-  const client = new CloudFormationClient(endpoint === undefined ? {} : emulated(endpoint));
+async function removeStacks(names: readonly string[], endpoint: string): Promise<void> {
+  const client = new CloudFormationClient(emulated(endpoint));
   for (const StackName of names) await client.send(new DeleteStackCommand({ StackName }));
   for (const StackName of names) {
     await waitUntilStackDeleteComplete({ client, maxWaitTime: 300, minDelay: 1 }, { StackName });

@@ -18,6 +18,7 @@ export class TestStack extends TassoStack {
     const user = new User(this, "User");
     if (userMay.length > 0) this.tasso.grantCall(user, ...userMay);
     new CfnOutput(this, "UserName", { value: user.userName });
+    new CfnOutput(this, "Table", { value: this.tasso.storage.table.tableName });
   }
 }
 
