@@ -34,7 +34,8 @@ export interface RowsRead {
 /** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
 const tailAgeMsMax = 1_000;
 const boundariesKept = 10_000;
-const readsMax = 5;
+/** So often the directory may have changed under a reader before what does not fit is taken for damage. */
+const readsMax = 20;
 
 /** What one look at the store showed. */
 interface Found {
