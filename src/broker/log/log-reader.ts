@@ -117,7 +117,8 @@ export class LogReader {
     }
     const issuedAt = io.clock.now();
     const found = cached ?? (entry && (await this.#found(io, queue, entry, offset, readLimits)));
-    if (found === undefined) return undefined;
+    if (found === undefined || (entry !== undefined && mayBeGone(entry, io.clock.now())))
+      return undefined;
     const { rows, end, tail } = found;
     if (cached === undefined) this.#remember(queue, rows, end);
     if (tail) this.#sawTail(queueName(queue), end, issuedAt);
@@ -254,7 +255,7 @@ export class LogReader {
     }
     const { base, segment } = entry;
     const last = await readLastRow(io, partitions.batches(queue, { base, part: segment.part }));
-    if (last !== undefined && isSeal(last)) return undefined;
+    if ((last !== undefined && isSeal(last)) || mayBeGone(entry, io.clock.now())) return undefined;
     const offset = last === undefined ? base : last.base + last.count;
     this.#sawTail(queueName(queue), offset, seenAt);
     return offset;
@@ -289,6 +290,11 @@ function endOf(rows: readonly BatchRow[], offset: number): number | undefined {
     end += row.count;
   }
   return end;
+/** Whether rows that were read by this entry may have gone before they were read: whoever reads may be stopped for hours. */
+function mayBeGone(entry: DirectoryEntry, now: number): boolean {
+  return hasExpired(entry, now) || now - entry.readAt >= limits.rowLifeMsMin;
+}
+
 }
 
 function outOfRange({ queue }: QueueId, offset: number, range: QueueRange): BrokerError {
