@@ -78,7 +78,7 @@ export class LogReader {
       if (read !== undefined) return read;
       this.#directory.forget(queue);
     }
-    throw new Damaged("chain of rows");
+    return await this.#giveUpReading(io, queue);
   }
 
   /** Both ends of a queue: the offset of the first message that it holds, and that of the next one that comes. */
@@ -91,7 +91,7 @@ export class LogReader {
       if (gone) await this.#giveUp(io, queue, first);
       this.#directory.forget(queue);
     }
-    throw new Damaged("chain of rows");
+    return await this.#giveUpReading(io, queue);
   }
 
   /** Takes note of where a queue ends, as an append in this process showed it. */
@@ -148,6 +148,7 @@ export class LogReader {
     { messagesMax, bytesMax }: ReadLimits,
   ): Promise<Found | undefined> {
     const { base, segment } = entry;
+    if (offset >= segment.end) return undefined;
     const messageBytes = segment.bytes / (segment.end - base);
     const bytesWanted = Math.min(bytesMax, messagesMax * messageBytes);
     const rows = await readArchivedRows(io, queue, entry, { offset, bytesWanted });
@@ -199,6 +200,13 @@ export class LogReader {
       else while ((await this.#changes.trim(io, queue, expired.base)).more);
       [expired] = await readEntries(io, queue, { limit: 1 });
     }
+  }
+
+  /** A seal makes the next segment in its own commit, so a queue whose last one is complete is being deleted. */
+  async #giveUpReading(io: Ports, queue: QueueId): Promise<never> {
+    const [last] = await readEntries(io, queue, { reverse: true, limit: 1 });
+    if (last !== undefined && !("end" in last.segment)) throw new Damaged("chain of rows");
+    throw new BrokerError("queue_not_found", "the queue is being deleted", { queue: queue.queue });
   }
 
   /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */
