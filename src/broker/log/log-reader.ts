@@ -290,6 +290,11 @@ export class LogReader {
   }
 }
 
+/** Whether rows that were read by this entry may have gone before they were read: whoever reads may be stopped for hours. */
+function mayBeGone(entry: DirectoryEntry, now: number): boolean {
+  return hasExpired(entry, now) || now - entry.readAt >= limits.rowLifeMsMin;
+}
+
 /** Where the rows end; `undefined` where they do not follow each other. */
 function endOf(rows: readonly BatchRow[], offset: number): number | undefined {
   let end = rows[0]?.base ?? offset;
@@ -298,11 +303,6 @@ function endOf(rows: readonly BatchRow[], offset: number): number | undefined {
     end += row.count;
   }
   return end;
-/** Whether rows that were read by this entry may have gone before they were read: whoever reads may be stopped for hours. */
-function mayBeGone(entry: DirectoryEntry, now: number): boolean {
-  return hasExpired(entry, now) || now - entry.readAt >= limits.rowLifeMsMin;
-}
-
 }
 
 function outOfRange({ queue }: QueueId, offset: number, range: QueueRange): BrokerError {
