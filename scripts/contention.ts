@@ -8,6 +8,7 @@ import { logSettings } from "../src/broker/log/log-settings.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
 import { sendMessages } from "../src/broker/sending/send-messages.ts";
 import { noFaults } from "../test/simulator/fault-rates.ts";
+import { LandedLate } from "../test/simulator/landed-late.ts";
 import { SimulatedAlarm } from "../test/simulator/simulated-alarm.ts";
 import { type SimulatedCell, simulatedPorts } from "../test/simulator/simulated-ports.ts";
 import { World } from "../test/simulator/world.ts";
@@ -47,7 +48,7 @@ async function measure(every: number, senders: number, queues: number): Promise<
   const cell: SimulatedCell = {
     world,
     store,
-    landedLate: new Set(),
+    landedLate: new LandedLate(),
     blobs: new MemoryBlobs(),
     alarm: new SimulatedAlarm(world, () => {}),
     log: logSettings({}),

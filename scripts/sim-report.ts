@@ -30,6 +30,7 @@ const faultsOf = {
   slow: ["slow"],
   crash: ["crash", "crash after effect", "crash after blob", "client crash"],
   stall: ["stall", "client stall"],
+  longStall: ["stall for hours"],
   lostCall: ["request lost", "reply lost"],
   lateCall: ["request late", "request twice"],
   blobLost: ["blob lost on its way", "reply of blob lost"],

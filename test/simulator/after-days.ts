@@ -1,7 +1,7 @@
 import { partitions } from "../../src/broker/schema.ts";
 import { readWork } from "../../src/broker/work/work.ts";
 import type { Cluster } from "./cluster.ts";
-import { ownerless, remains } from "./leftovers.ts";
+import { ownerless, remains, unarchived } from "./leftovers.ts";
 
 const hour = 3_600_000;
 /** Longer than any retention of a run, and whatever comes after it. */
@@ -15,13 +15,19 @@ export async function afterDays(cluster: Cluster): Promise<string[]> {
   const { world, store } = cell;
   const endsAt = world.now + daysMs;
   const found: string[] = [];
+  let caughtUp = false;
   try {
-    for (let sweeps = 0; sweeps < sweepsMax && world.now < endsAt; sweeps++) {
+    for (let sweeps = 0; sweeps < sweepsMax; sweeps++) {
       await cluster.ask((broker, io) => broker.sweep(io));
-      if (sweeps === 0) for await (const what of ownerless(cell)) found.push(what);
       const [next] = (await store.scan({ partition: partitions.work, limit: 1 })).items;
+      if (next === undefined && world.now >= endsAt) break;
       const dueAt = next === undefined ? endsAt : readWork(next).dueAt;
-      await world.runTo(Math.min(endsAt, Math.max(world.now, dueAt)));
+      if (dueAt > world.now && !caughtUp) {
+        caughtUp = true;
+        for await (const what of ownerless(cell)) found.push(what);
+        found.push(...unarchived(cell));
+      }
+      await world.runTo(Math.max(world.now, dueAt));
     }
   } catch (error) {
     return [...found, `a sweep failed: ${String(error)}`];

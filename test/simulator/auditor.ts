@@ -48,8 +48,9 @@ export interface RetentionAsked {
   readonly startedAt: number;
 }
 
-/** A client was told that stored bytes are damaged, though nothing damages any here. */
+/** A client was told that stored bytes are damaged, though nothing damages any here, or that a queue is gone that is not. */
 export interface DamageTold {
+  readonly what: "damaged" | "gone";
   readonly reader: string;
   readonly topic: string;
   readonly queue: number;

@@ -2,10 +2,12 @@ import { MemoryBlobs } from "../../src/adapters/memory/memory-blobs.ts";
 import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import { BrokerError, isBrokerError } from "../../src/broker/errors.ts";
-import { type LogSettings, logSettings } from "../../src/broker/log/log-settings.ts";
+import { logSettings } from "../../src/broker/log/log-settings.ts";
 import { metered, Usage } from "../../src/broker/metering.ts";
 import { toBrokerError } from "../../src/broker/port-errors.ts";
 import type { Ports } from "../../src/broker/ports/ports.ts";
+import { LandedLate } from "./landed-late.ts";
+import type { Scenario } from "./scenario.ts";
 import { SimulatedAlarm } from "./simulated-alarm.ts";
 import { type SimulatedCell, simulatedPorts } from "./simulated-ports.ts";
 import type { Process, World } from "./world.ts";
@@ -24,9 +26,8 @@ export type Reply<T> = (
 export type Request<T> = (broker: Broker, io: Ports) => Promise<T>;
 
 const clientTimeoutMs = 15_000;
-/** Some clients wait as long as it takes. */
-const patientTimeoutMs = 3 * 3_600_000;
-const patience = 0.02;
+/** A patient client waits as long as it takes. */
+const patientTimeoutMs = 4 * 3_600_000;
 
 /** The brokers of a cell. They share its store and nothing else; clients reach any of them over a network that loses and delays. */
 export class Cluster {
@@ -34,17 +35,19 @@ export class Cluster {
   /** Errors that no caller can have caused: bugs, or stored bytes that went wrong. */
   readonly bugs: string[] = [];
   readonly #brokers: SimulatedBroker[];
+  readonly #patience: number;
 
   constructor(
     world: World,
-    { brokers, log }: { readonly brokers: number; readonly log: Partial<LogSettings> },
+    { brokers, patience, log }: Pick<Scenario, "brokers" | "patience" | "log">,
   ) {
+    this.#patience = patience;
     const store = new MemoryStore({ now: () => world.now, sleep: async () => {} });
     const alarm = new SimulatedAlarm(world, () => this.#sweep());
     this.cell = {
       world,
       store,
-      landedLate: new Set(),
+      landedLate: new LandedLate(),
       blobs: new MemoryBlobs(),
       alarm,
       log: logSettings({ groupBytesMax: 262_144, pollMs: 500, ...log }),
@@ -76,7 +79,7 @@ export class Cluster {
           world.note(() => `${client.name} ${operation} <- ${chosen.name}: ${told(reply)}`);
           resolve(reply);
         });
-      const patient = !world.calm && dice.chance(patience);
+      const patient = !world.calm && dice.chance(this.#patience);
       answer(patient ? patientTimeoutMs : clientTimeoutMs, { outcome: "unknown" });
       if (world.befalls("request lost", rates.lostCall / 2)) return;
       // A proxy that got no answer tries another broker by itself, and passes on what it hears first.
@@ -161,12 +164,14 @@ class SimulatedBroker {
     reply: (reply: Reply<T>) => void,
   ): void {
     const { broker } = this;
+    const { world } = this.#cell;
     if (broker === undefined) return;
     request(broker, metered(broker.ports, new Usage())).then(
       (value) => reply({ outcome: "ok", value }),
       (cause: unknown) => {
         const error = toBrokerError(cause);
         if (!isBrokerError(error) || error.status === 500) {
+          world.note(() => `${this.name} ${operation} met a bug: ${(error as Error).message}`);
           bugs.push(`${operation} at ${this.name}: ${(error as Error).stack}`);
           reply({ outcome: "unknown", damaged: isBrokerError(error) && error.code === "corrupt" });
         } else if (error.effects === "none") reply({ outcome: "refused", error });
@@ -186,10 +191,8 @@ class SimulatedBroker {
           this.broker = undefined;
           world.after(world.dice.between(10, 20_000), () => this.#start());
         },
-        stall: () => {
-          // Now and then for hours, as a laptop sleeps.
-          process.stalledUntil =
-            world.now + world.dice.between(1_000, world.dice.chance(0.1) ? 9_000_000 : 150_000);
+        stall: (ms) => {
+          process.stalledUntil = Math.max(process.stalledUntil, world.now + ms);
         },
       },
     });

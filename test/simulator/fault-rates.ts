@@ -17,6 +17,8 @@ export interface FaultRates {
   readonly crash: number;
   /** The broker stops for longer than a deadline may last, and goes on. */
   readonly stall: number;
+  /** It stops for hours, while others archive and trim what it was about to read or write. */
+  readonly longStall: number;
   /** A client's request or reply is lost, or comes much later. */
   readonly lostCall: number;
   readonly lateCall: number;
@@ -44,6 +46,7 @@ export const noFaults: FaultRates = {
   slow: 0,
   crash: 0,
   stall: 0,
+  longStall: 0,
   lostCall: 0,
   lateCall: 0,
   blobLost: 0,
@@ -69,11 +72,12 @@ export function ratesOf(seed: number): FaultRates {
     slow: upTo(0.1),
     crash: upTo(0.01),
     stall: upTo(0.01),
+    longStall: upTo(0.005),
     lostCall: upTo(0.1),
     lateCall: upTo(0.1),
-    blobLost: upTo(0.2),
+    blobLost: upTo(0.35),
     lateBlob: upTo(0.3),
-    putAfterDeadline: upTo(0.02),
+    putAfterDeadline: upTo(0.05),
     // In some climates no alarm ever rings: all rests on whoever sweeps.
     alarmLost: dice.chance(0.15) ? 1 : upTo(0.4),
     alarmTwice: upTo(0.4),

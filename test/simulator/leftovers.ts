@@ -2,7 +2,7 @@ import { unexpired } from "../../src/adapters/memory/store-rules.ts";
 import { readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
 import { isSeal, readBatchRow } from "../../src/broker/log/batch-row.ts";
 import type { Segment } from "../../src/broker/log/segment.ts";
-import { type Item, keyId } from "../../src/broker/ports/store.ts";
+import type { Item } from "../../src/broker/ports/store.ts";
 import { decodeRecord } from "../../src/broker/record.ts";
 import { queueOffsetOf } from "../../src/broker/schema.ts";
 import { decodeTopic } from "../../src/broker/topics/topic.ts";
@@ -44,7 +44,7 @@ export async function* ownerless(cell: SimulatedCell): AsyncGenerator<string> {
   for (const letter of ["S", "G"]) {
     for (const { key } of items.get(letter) ?? []) {
       const topicId = readU32(key.partition, 1);
-      if (!topics.has(topicId) && !dying.has(topicId))
+      if (!topics.has(topicId) && !dying.has(topicId) && !cell.landedLate.has(key))
         yield `${describeKey(key)} of a topic that is gone`;
     }
   }
@@ -59,7 +59,7 @@ export async function* ownerless(cell: SimulatedCell): AsyncGenerator<string> {
       state === "sealed" ||
       (state === "archived" && cell.log.rowsExpireFreely) ||
       dying.has(readU32(key.partition, 1));
-    if (owned || cell.log.rowsExpireFreely || cell.landedLate.has(keyId(key))) continue;
+    if (owned || cell.log.rowsExpireFreely || cell.landedLate.has(key)) continue;
     // The seal of a part that never held a row is left to its expiry.
     if (queueOffsetOf(key.sort) === base && isSeal(readBatchRow(item))) continue;
     yield `${describeKey(key)}, a row of a segment that is ${state ?? "gone"}`;
@@ -71,13 +71,23 @@ export async function* ownerless(cell: SimulatedCell): AsyncGenerator<string> {
   }
 }
 
+/** Segments that should have been archived by now, where all that is due is done. */
+export function* unarchived(cell: SimulatedCell): Generator<string> {
+  for (const { key, value } of stored(cell).get("S") ?? []) {
+    const segment = decodeRecord<Segment>("segment", value);
+    if (segment.state !== "sealed" || segment.bytes < cell.log.archiveBytesMin) continue;
+    if (segment.rowsUntil > cell.world.now + 60_000)
+      yield `${describeKey(key)}, sealed and not archived`;
+  }
+}
+
 /** What is left when every segment that holds a message has been trimmed: nothing but one entry a queue. */
 export async function* remains(cell: SimulatedCell): AsyncGenerator<string> {
   const items = stored(cell);
   for (const item of items.get("W") ?? [])
     yield `work that is stuck: ${JSON.stringify(readWork(item))}`;
   for (const { key } of items.get("B") ?? []) {
-    if (!cell.landedLate.has(keyId(key))) yield `the row ${describeKey(key)}`;
+    if (!cell.landedLate.has(key)) yield `the row ${describeKey(key)}`;
   }
   for (const name of await blobNames(cell)) yield `the blob of ${name}`;
   const queues = (items.get("T") ?? []).reduce(
@@ -85,6 +95,10 @@ export async function* remains(cell: SimulatedCell): AsyncGenerator<string> {
     0,
   );
   const entries = items.get("S") ?? [];
+  for (const { key, value } of entries) {
+    const { state } = decodeRecord<Segment>("segment", value);
+    if (state !== "empty") yield `${describeKey(key)}, a segment that is still ${state}`;
+  }
   if (entries.length !== queues)
     yield `${entries.length} directory entries of ${queues} queues: ${entries.map(({ key }) => describeKey(key)).join(" ")}`;
 }

@@ -4,7 +4,7 @@ import type { Process, World } from "./world.ts";
 /** What a process of the cell can be hit by while it makes a port call. */
 export interface Hazards {
   crash(): void;
-  stall(): void;
+  stall(ms: number): void;
 }
 
 /** The line from one broker process to a service of its cell: calls on it fail, dawdle, and take the process down. */
@@ -21,10 +21,10 @@ export class Line {
 
   /** A call that may be made again, such as a read. It has one failure: nothing is done and nothing is answered. */
   ask<T>(what: () => string, call: () => Promise<T>): Promise<T> {
-    const { unavailable, slow, crash, stall } = this.world.rates;
+    const { unavailable, slow, crash } = this.world.rates;
     return new Promise((resolve, reject) => {
-      this.hit("crash", crash / 2, "crash");
-      this.hit("stall", stall / 2, "stall");
+      this.crashes("crash", crash / 2);
+      this.mayStall();
       const failed = this.world.befalls("unavailable", unavailable);
       this.world.after(this.latency(slow), () => {
         const answer = failed ? Promise.reject(new Unavailable("simulated")) : call();
@@ -55,22 +55,30 @@ export class Line {
     return dice.chance(0.1) ? dice.between(1_000, 90_000) : dice.between(20, 1_000);
   }
 
-  /** Whether a fault happens that takes the process with it. */
-  hit(fault: string, rate: number, hazard: keyof Hazards): boolean {
-    const hit = this.world.befalls(fault, rate);
-    if (hit) {
+  /** Whether the process dies now. */
+  crashes(fault: string, rate: number): boolean {
+    const crashes = this.world.befalls(fault, rate);
+    if (crashes) {
       this.note(() => fault);
-      this.#hazards[hazard]();
+      this.#hazards.crash();
     }
-    return hit;
+    return crashes;
+  }
+
+  /** The process may stop here for a while: what it asked for happens, and it goes on later. */
+  mayStall(): void {
+    const { dice, rates } = this.world;
+    if (this.world.befalls("stall", rates.stall)) this.stall(dice.between(1_000, 150_000));
+    if (this.world.befalls("stall for hours", rates.longStall))
+      this.stall(dice.between(60_000, 3 * 3_600_000));
+  }
+
+  stall(ms: number): void {
+    this.note(() => `stops for ${ms} ms`);
+    this.#hazards.stall(ms);
   }
 
   note(line: () => string): void {
     this.world.note(() => `${this.#process.name} ${line()}`);
-  }
-
-  /** Stops the process for so long. */
-  stop(ms: number): void {
-    this.#process.stalledUntil = Math.max(this.#process.stalledUntil, this.world.now + ms);
   }
 }

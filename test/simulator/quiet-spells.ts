@@ -5,9 +5,9 @@ const hour = 60 * minute;
 const day = 24 * hour;
 
 /**
- * Times in which no client begins anything while alarms ring and sweeps go on, so that a run of some seconds of work
- * reaches hours and days. Their lengths lie around the spans that the log counts with: deadlines, the window of
- * retries, the age of segments, the hour that rows are kept, retentions.
+ * Times in which no client begins anything while alarms ring and sweeps go on, or in which the whole cell sleeps, so
+ * that a run of some seconds of work reaches hours and days. Their lengths lie around the spans that the log counts
+ * with: deadlines, the window of retries, the age of segments, the hour that rows are kept, retentions.
  */
 export class QuietSpells {
   readonly #world: World;
@@ -26,8 +26,15 @@ export class QuietSpells {
     const { steps, now, dice } = this.#world;
     if (steps < this.#nextAt || now < this.#world.quietUntil) return;
     const [min, max] = dice.chance(0.1) ? ([day, 4 * day] as const) : dice.pick(spans);
-    this.#world.quietUntil = now + dice.between(min, max);
-    this.#world.count("quiet spell");
+    const ms = dice.between(min, max);
+    if (dice.chance(0.4)) {
+      // As a closed laptop: what was under way goes on afterwards, and all that was to be done by then is due at once.
+      this.#world.fault("all asleep");
+      this.#world.skip(ms);
+    } else {
+      this.#world.count("quiet spell");
+      this.#world.quietUntil = now + ms;
+    }
     this.#nextAt = steps + this.#draw();
   }
 

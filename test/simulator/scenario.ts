@@ -27,6 +27,8 @@ export interface Scenario {
   readonly topics: readonly TopicPlan[];
   /** Clients pause for up to so long between two requests (ms). */
   readonly thinkMs: number;
+  /** The share of requests whose clients wait for hours to be answered. */
+  readonly patience: number;
   /** About so many steps lie between two quiet spells; 0: there are none. */
   readonly quietEverySteps: number;
   /** Small segments, so that what takes a log hours and megabytes happens in a run of some hundred messages. */
@@ -58,6 +60,7 @@ export function scenarioOf(seed: number): Scenario {
     sweepers: dice.chance(0.75) ? 1 : 0,
     topics: dice.chance(0.3) ? topics.slice(1, 2) : topics,
     thinkMs: dice.pick([5, 50, 500]),
+    patience: dice.pick([0, 0.02, 0.3]),
     quietEverySteps: dice.pick([0, 60, 150, 400]),
     log: {
       segmentRowsMax: dice.pick([4, 12, 40]),

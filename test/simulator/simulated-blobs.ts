@@ -53,8 +53,8 @@ export class SimulatedBlobs implements Blobs {
           () => `put blob ${key}: ${outcome}`,
           () => resolve(outcome),
         );
-      line.hit("stall", rates.stall, "stall");
-      if (line.hit("crash", rates.crash / 2, "crash")) return;
+      line.mayStall();
+      if (line.crashes("crash", rates.crash / 2)) return;
       if (world.befalls("unavailable", rates.unavailable)) {
         line.answer(
           line.latency(rates.slow),
@@ -77,7 +77,7 @@ export class SimulatedBlobs implements Blobs {
       }
       world.after(line.latency(rates.slow), () => {
         void this.#putNow(key, bytes).then((outcome) => {
-          if (line.hit("crash after blob", 5 * rates.crash, "crash")) return;
+          if (line.crashes("crash after blob", 40 * rates.crash)) return;
           const lost = world.befalls("reply of blob lost", rates.blobLost);
           answer(line.latency(lost ? 1 : rates.slow), lost ? "unknown" : outcome);
         });

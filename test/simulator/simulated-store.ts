@@ -1,16 +1,17 @@
 import type { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
 import { unexpired } from "../../src/adapters/memory/store-rules.ts";
 import { Unavailable } from "../../src/broker/ports/failures.ts";
-import { type CommitResult, keyId, type Store, type Write } from "../../src/broker/ports/store.ts";
+import type { CommitResult, Store, Write } from "../../src/broker/ports/store.ts";
 import { deedsOf } from "./deeds.ts";
 import { describeKey, describeWrite } from "./describe-key.ts";
+import type { LandedLate } from "./landed-late.ts";
 import type { Line } from "./line.ts";
 
 /** What all processes of a cell share of its store. */
 export interface SharedStore {
   readonly store: MemoryStore;
-  /** Rows that landed after their deadline (law 7): they may lie where nobody looks any more. */
-  readonly landedLate: Set<string>;
+  /** What landed so late that it may lie where nobody looks any more. */
+  readonly landedLate: LandedLate;
 }
 
 /** The cell's store as one process reaches it. */
@@ -56,8 +57,8 @@ export class SimulatedStore implements Store {
           else resolve(result);
         });
       };
-      line.hit("stall", rates.stall, "stall");
-      if (line.hit("crash", rates.crash / 2, "crash")) return;
+      line.mayStall();
+      if (line.crashes("crash", rates.crash / 2)) return;
       if (world.befalls("unavailable", rates.unavailable)) {
         answer(line.latency(rates.slow), new Unavailable("simulated"));
         return;
@@ -75,7 +76,7 @@ export class SimulatedStore implements Store {
       world.after(line.latency(late ? 1 : rates.slow), () => {
         void this.#apply(writes, until).then((result) => {
           if (late) return;
-          if (line.hit("crash after effect", 1.5 * rates.crash, "crash")) return;
+          if (line.crashes("crash after effect", 1.5 * rates.crash)) return;
           const lost = world.befalls("lost reply", rates.lostReply);
           answer(line.latency(lost ? 1 : rates.slow), lost ? { outcome: "unknown" } : result);
         });
@@ -89,11 +90,11 @@ export class SimulatedStore implements Store {
     const { dice } = world;
     const left = Math.max(0, until - this.#clockError - world.now);
     const stopped = left + dice.between(1, dice.pick([30_000, 600_000, 7_200_000]));
-    this.#line.stop(stopped);
+    this.#line.stall(stopped);
     world.after(stopped, () => {
       const { store, landedLate } = this.#shared;
       void store.commit(writes, world.now).then(({ outcome }) => {
-        if (outcome === "applied") for (const { key } of writes) landedLate.add(keyId(key));
+        if (outcome === "applied") landedLate.add(writes);
         answer();
       });
     });
@@ -106,8 +107,10 @@ export class SimulatedStore implements Store {
     const trueUntil = until - this.#clockError;
     const attempt = () => this.#shared.store.commit(writes, trueUntil).catch(asUnavailable);
     const result = await attempt();
-    if ("outcome" in result && result.outcome === "applied")
+    if ("outcome" in result && result.outcome === "applied") {
+      this.#shared.landedLate.look(writes, world.now);
       for (const deed of deedsOf(writes)) world.count(`log ${deed}`);
+    }
     if (!world.befalls("duplicate", world.rates.duplicate)) return result;
     const again = await attempt();
     return again instanceof Unavailable && result !== again ? { outcome: "unknown" } : again;

@@ -1,4 +1,5 @@
 import { isBrokerError } from "../../src/broker/errors.ts";
+import { Unavailable } from "../../src/broker/ports/failures.ts";
 import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
@@ -140,7 +141,7 @@ async function readEverything(
   auditor.finalAt = cluster.cell.world.now;
 }
 
-/** One pass over a queue; another one where it was trimmed meanwhile. */
+/** One pass over a queue; another one where it was trimmed meanwhile, or has to be. */
 async function readQueue(
   cluster: Cluster,
   queue: { topicId: number; queue: number },
@@ -164,6 +165,11 @@ async function readQueue(
     return { ...range, messages };
   } catch (error) {
     if (isBrokerError(error) && error.code === "out_of_range") return readQueue(cluster, queue);
+    // What has expired and nobody came to remove is for a sweep, not for readers.
+    if (error instanceof Unavailable) {
+      await cluster.ask((broker, io) => broker.sweep(io));
+      return readQueue(cluster, queue);
+    }
     return { ...range, messages, unreadable: String(error) };
   }
 }

@@ -97,6 +97,11 @@ export class World {
     });
   }
 
+  /** Time passes and nothing happens; what should have happens right after, in its order. */
+  skip(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Lets everything happen that happens up to an instant. */
   async runTo(at: number): Promise<void> {
     let reached = false;

@@ -9,8 +9,8 @@ import { type BatchRow, isSeal, placedBatches, readBatchRow } from "./batch-row.
 import type { LargeBatches } from "./large-batches.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
-import { type ArchivedSegment, type DirectoryEntry, isIn } from "./segment.ts";
-import type { SegmentDirectory } from "./segment-directory.ts";
+import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
+import { readEntries, type SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
   readonly messagesMax: number;
@@ -34,7 +34,8 @@ export interface RowsRead {
 /** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
 const tailAgeMsMax = 1_000;
 const boundariesKept = 10_000;
-const readsMax = 5;
+/** So often the directory may have changed under a reader before what does not fit is taken for damage. */
+const readsMax = 20;
 
 /** What one look at the store showed. */
 interface Found {
@@ -84,7 +85,7 @@ export class LogReader {
         return { ...read, rows: await this.#whole(io, read.rows, readLimits) };
       this.#directory.forget(queue);
     }
-    throw new Damaged("chain of rows");
+    return await this.#giveUpReading(io, queue);
   }
 
   /** Both ends of a queue: the offset of the first message that it holds, and that of the next one that comes. */
@@ -96,7 +97,7 @@ export class LogReader {
       if (max !== undefined) return { min: first.base, max };
       this.#directory.forget(queue);
     }
-    throw new Damaged("chain of rows");
+    return await this.#giveUpReading(io, queue);
   }
 
   /** The rows with what lies in blobs, as many as are wanted. What cannot be read ends them, unless it comes first. */
@@ -147,7 +148,8 @@ export class LogReader {
     const issuedAt = io.clock.now();
     const place = { queue, offset, isRemembered };
     const found = cached ?? (entry && (await this.#found(io, place, entry, readLimits)));
-    if (found === undefined) return undefined;
+    if (found === undefined || (entry !== undefined && mayBeGone(entry, io.clock.now())))
+      return undefined;
     const { rows, end, tail } = found;
     if (cached === undefined) this.#remember(queue, rows, end);
     if (tail) this.#sawTail(queueName(queue), end, issuedAt);
@@ -195,6 +197,7 @@ export class LogReader {
     { messagesMax, bytesMax }: ReadLimits,
   ): Promise<Found | undefined> {
     const { base, segment } = entry;
+    if (offset >= segment.end) return undefined;
     const messageBytes = segment.bytes / (segment.end - base);
     const bytesWanted = Math.min(bytesMax, messagesMax * messageBytes);
     const rows = await readArchivedRows(io, queue, entry, { offset, bytesWanted });
@@ -233,6 +236,13 @@ export class LogReader {
     if (end === undefined || (sealed && seal.base !== end)) return undefined;
     if (rows.length === 0 && (sealed || "end" in segment)) return undefined;
     return { rows, end, tail: !page.more && !sealed && !("end" in segment) };
+  }
+
+  /** A seal makes the next segment in its own commit, so a queue whose last one is complete is being deleted. */
+  async #giveUpReading(io: Ports, queue: QueueId): Promise<never> {
+    const [last] = await readEntries(io, queue, { reverse: true, limit: 1 });
+    if (last !== undefined && !("end" in last.segment)) throw new Damaged("chain of rows");
+    throw new BrokerError("queue_not_found", "the queue is being deleted", { queue: queue.queue });
   }
 
   /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */
@@ -286,7 +296,7 @@ export class LogReader {
     this.#directory.expectNotExpired(io, queue, entry);
     const { base, segment } = entry;
     const last = await readLastRow(io, partitions.batches(queue, { base, part: segment.part }));
-    if (last !== undefined && isSeal(last)) return undefined;
+    if ((last !== undefined && isSeal(last)) || mayBeGone(entry, io.clock.now())) return undefined;
     const offset = last === undefined ? base : last.base + last.count;
     this.#sawTail(queueName(queue), offset, seenAt);
     return offset;
@@ -311,6 +321,11 @@ export class LogReader {
     const first = rows[0];
     if (first !== undefined) this.#rowSizes.set(name, (end - first.base) / rows.length);
   }
+}
+
+/** Whether rows that were read by this entry may have gone before they were read: whoever reads may be stopped for hours. */
+function mayBeGone(entry: DirectoryEntry, now: number): boolean {
+  return hasExpired(entry, now) || now - entry.readAt >= limits.rowLifeMsMin;
 }
 
 /** Where the rows end; `undefined` where they do not follow each other. */

@@ -34,8 +34,6 @@ const turnsMax = 20;
 const patienceMs = 10_000;
 /** A remembered tail is used while the chance that somebody else appended since is below this: a refused put costs as much as five reads. */
 const raceChanceMax = 0.2;
-/** No landing is looked for further back: it is the window of retries and what an attempt takes. */
-const lookBackMsMax = limits.retryWindowMs + limits.appendDeadlineMs;
 const rateWindowMs = 1_000;
 const tailAgeMsMax = 10_000;
 const backoffRoundTrips = 3;
@@ -197,20 +195,16 @@ export class QueueAppender {
   /** Reads back until every batch that waits is either found or surely has not landed (rules 1 and 2 of the log). */
   async #lookBack(io: Ports, chain: TailChain): Promise<void> {
     const wanted = new Map<string, PendingAppend[]>();
-    const tooOld = new Set<PendingAppend>();
     let backTo = Number.POSITIVE_INFINITY;
     for (const pending of this.#waiting) {
       if (pending.coveredIn === chain || chain.landingOf(pending.batch) !== undefined) continue;
       if (chain.covers(pending.batch)) pending.coveredIn = chain;
-      // It was young enough when it came, but this process was stopped since, and what it looks for may have been trimmed.
-      else if (lookBackTo(pending.batch) < io.clock.now() - lookBackMsMax) tooOld.add(pending);
       else {
         const id = pending.batch.idKey;
         wanted.set(id, [...(wanted.get(id) ?? []), pending]);
         backTo = Math.min(backTo, lookBackTo(pending.batch));
       }
     }
-    this.#failUnknown(tooOld);
     if (wanted.size === 0) return;
     try {
       await this.#search(io, chain, { wanted, backTo });
@@ -218,13 +212,10 @@ export class QueueAppender {
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;
       // It may lie in what cannot be read. Those who ask for nothing in there go on.
-      this.#failUnknown(new Set([...wanted.values()].flat()));
+      const lost = new Set([...wanted.values()].flat());
+      this.#waiting = this.#waiting.filter((pending) => !lost.has(pending));
+      for (const pending of lost) pending.fail(outcomeUnknown());
     }
-  }
-
-  #failUnknown(lost: ReadonlySet<PendingAppend>): void {
-    this.#waiting = this.#waiting.filter((pending) => !lost.has(pending));
-    for (const pending of lost) pending.fail(outcomeUnknown());
   }
 
   async #search(
@@ -256,8 +247,14 @@ export class QueueAppender {
       if (end !== base) throw brokenChain(this.#queue);
       if (base === 0 || after < backTo) return;
       const before = await this.#directory.below(io, this.#queue, base - 1);
-      // A segment stays for an hour at least, so one that is gone was sealed before any of these was tried first.
-      if (before === undefined) return;
+      if (before === undefined) {
+        // One that is gone was sealed at least so long ago, which is before any of these was tried first, unless this
+        // process was stopped since they came.
+        const sealedBefore =
+          io.clock.now() - this.#settings.rowsKeptMs + 4 * limits.clockErrorMsMax;
+        if (backTo < sealedBefore) throw brokenChain(this.#queue);
+        return;
+      }
       if (!isIn(before, "sealed", "archived") || before.segment.end !== base)
         throw brokenChain(this.#queue);
       ({ base } = before);

@@ -11,12 +11,16 @@ export function admin(auditor: Auditor, scenario: Scenario) {
       const topic = dice.pick(scenario.topics);
       await dice.pick(
         topic.volatile
-          ? [ensure, ensure, ensure, look, change, lag, list, seal, remove, remove, remove]
+          ? [...many(ensure, 5), look, change, lag, list, seal, ...many(remove, 6)]
           : [ensure, look, change, lag, list, seal],
       )(client, topic, auditor);
-      await client.pause(dice.between(0, scenario.thinkMs));
+      await client.pause(dice.between(0, scenario.thinkMs / 2));
     }
   };
+}
+
+function many(chore: Chore, times: number): Chore[] {
+  return new Array<Chore>(times).fill(chore);
 }
 
 type Chore = (client: Client, topic: TopicPlan, auditor: Auditor) => Promise<Reply<unknown>>;

@@ -35,8 +35,11 @@ export async function pullOnce(
     auditor.pulls.push(pull);
     return pull;
   }
+  const place = { reader: client.name, topic, queue, from };
   if (reply.outcome === "unknown" && reply.damaged)
-    auditor.damages.push({ reader: client.name, topic, queue, from });
+    auditor.damages.push({ what: "damaged", ...place });
+  if (reply.outcome === "refused" && reply.error.status === 404 && !auditor.volatile.has(topic))
+    auditor.damages.push({ what: "gone", ...place });
   if (reply.outcome !== "ok") return undefined;
   const pull: Pull = { ...seen, ...reply.value, outOfRange: false };
   auditor.pulls.push(pull);

@@ -6,6 +6,6 @@ export async function sweeper(client: Client): Promise<void> {
     await client.call("sweep", (broker, io) => broker.sweep(io));
     const { dice, now, quietUntil } = client.world;
     const quietMs = Math.max(0, quietUntil - now);
-    await client.pause(Math.max(dice.between(5_000, 90_000), (quietMs * dice.fraction()) / 5));
+    await client.pause(Math.max(dice.between(5_000, 90_000), dice.between(0, quietMs / 5)));
   }
 }

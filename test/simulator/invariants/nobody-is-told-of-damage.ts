@@ -1,10 +1,10 @@
 import type { Invariant } from "../auditor.ts";
 
-/** No reader is told that bytes are damaged, for none are. */
+/** No reader is told that bytes are damaged or a queue is gone, for none are. */
 export const nobodyIsToldOfDamage: Invariant = {
   name: "nobody is told of damage",
   *check(seen) {
-    for (const { reader, topic, queue, from } of seen.damages)
-      yield { what: `${reader} was told that ${topic}/${queue}@${from} is damaged` };
+    for (const { reader, topic, queue, from, what } of seen.damages)
+      yield { what: `${reader} was told that ${topic}/${queue}@${from} is ${what}` };
   },
 };
