@@ -29,6 +29,7 @@ export function describeWrite(write: Write): string {
   if (write.kind !== "put" || !text.startsWith("put B")) return text;
   const value = write.value instanceof Uint8Array ? write.value : concatBytes(write.value);
   const uids = placedBatches(readBatchRow({ key: write.key, value })).flatMap(({ batch }) => {
+    if (batch.large !== undefined) return ["a large batch"];
     const stored = batch.bytes.subarray(batchHeadBytes);
     const content = batch.compressed ? gunzipSync(stored) : stored;
     return (

@@ -1,4 +1,5 @@
 import { utf8 } from "../../../src/broker/bytes.ts";
+import { limits } from "../../../src/broker/limits.ts";
 import { encodeBatch } from "../../../src/broker/log/batch.ts";
 import { sendBatch } from "../../../src/broker/sending/send-batch.ts";
 import { type OutgoingMessage, sendMessages } from "../../../src/broker/sending/send-messages.ts";
@@ -53,6 +54,8 @@ export function clumsy(auditor: Auditor, scenario: Scenario) {
   };
 }
 
+const tooLarge = new Uint8Array(limits.batchBytesMax).fill(120);
+
 function wrongMessages(body: Uint8Array): OutgoingMessage[] {
   const many = Array.from({ length: 200 }, (_, index) => `k${index}`);
   return [
@@ -71,6 +74,6 @@ function wrongMessages(body: Uint8Array): OutgoingMessage[] {
     { body, queue: 1_000 },
     { body, queue: 0, messageGroup: "g" },
     { body, bornAt: -1 },
-    { body: new Uint8Array(400_000).fill(120) },
+    { body: tooLarge },
   ];
 }
