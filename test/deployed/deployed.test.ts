@@ -1,7 +1,8 @@
+import { ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, describe, expect, it } from "vitest";
 import { operations } from "../../src/api/operations.ts";
 import { runApiSuite } from "../api/api.suite.ts";
-import { deploy, emulatedUrl } from "../support/deployment.ts";
+import { deploy, emulated, emulatedUrl } from "../support/deployment.ts";
 import { startEmulator } from "../support/emulator.ts";
 import { call } from "../support/http-client.ts";
 import { startTokenIssuer } from "../support/json-web-tokens.ts";
@@ -67,6 +68,44 @@ if (typeof emulator === "string") {
       fetch: signedFetch(everybody, { service: "lambda" }),
       stop: async () => {},
     }),
+  });
+
+  describe("a sealed segment of a deployed stack", () => {
+    it("becomes an object in S3, from which its messages are read back", async () => {
+      const send = signedFetch(everybody, { service: "lambda" });
+      const ask = (method: string, path: string, json?: object) =>
+        call(`${urlOf("TassoUrl")}/v1/topics/archived`, method, path, json && { json }, send);
+      await ask("PUT", "", { queues: 1 });
+      // More than the least that is archived, in rows that lie in the table.
+      const body = (number: number) => `${number} ${"x".repeat(8_000)}`;
+      for (let number = 0; number < 140; number += 10) {
+        const sends = Array.from({ length: 10 }, (_, index) =>
+          ask("POST", "/messages", { messages: [{ body: body(number + index), queue: 0 }] }),
+        );
+        for (const { status } of await Promise.all(sends)) expect(status).toBe(200);
+      }
+      expect((await ask("POST", "/seal")).json).toEqual({ queues: [{ queue: 0, sealedTo: 140 }] });
+      const s3 = new S3Client({ ...emulated(emulator.endpoint), credentials: rootCredentials });
+      const { BucketName: Bucket } = outputs["TassoUrl"] ?? {};
+      await eventually(async () => {
+        const list = new ListObjectsV2Command({ Bucket, Prefix: "segments/" });
+        expect((await s3.send(list)).KeyCount).toBe(1);
+      });
+      s3.destroy();
+      // Whoever has read the segment from the table goes on so for as long as he remembers it.
+      await eventually(async () => {
+        const pulled = await ask("GET", "/queues/0/messages?offset=100&max=20&maxBytes=1000000");
+        expect(pulled.headers.get("x-tasso-units")).toContain("get=1");
+        expect(pulled.json.messages).toHaveLength(20);
+      });
+      const bodies = new Set<string>();
+      for (let offset = 0; offset < 140; ) {
+        const { json } = await ask("GET", `/queues/0/messages?offset=${offset}&max=100`);
+        for (const message of json.messages) bodies.add(message.body);
+        offset = json.nextOffset;
+      }
+      expect(bodies).toEqual(new Set(Array.from({ length: 140 }, (_, number) => body(number))));
+    }, 120_000);
   });
 
   describe.skipIf(!emulator.own)("the stack with a Function URL", () => {
@@ -167,6 +206,19 @@ if (typeof emulator === "string") {
 function hasHttpApis(): boolean {
   // biome-ignore lint/style/noProcessEnv: it is said to the tests, not to what they test
   return process.env["TASSO_FRONT"] !== "function-url";
+}
+
+/** Tries again each second until it holds. */
+async function eventually(holds: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await holds();
+      return;
+    } catch (error) {
+      if (tries === 60) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  }
 }
 
 function secondsSince(then: number): number {
