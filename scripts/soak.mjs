@@ -16,7 +16,16 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const simulator = fileURLToPath(new URL("../node_modules/.cache/tasso/soak.mjs", import.meta.url));
 await bundle({ entry: "test/simulator/main.ts", outfile: simulator });
 
-const audits = ["laws-red", "kill-rounds", "two-processes", "durable", "bad-disk", "fuzz"];
+const audits = [
+  "laws-red",
+  "kill-rounds",
+  "archive-kills",
+  "two-processes",
+  "durable",
+  "bad-disk",
+  "fuzz",
+  "ten-million",
+];
 /** What the audit of flushes ends with where there is no strace, or none may be used. */
 const notShown = { durable: [3, 4] };
 
