@@ -17,8 +17,17 @@ const simulator = fileURLToPath(new URL("../node_modules/.cache/tasso/soak.mjs",
 await bundle({ entry: "test/simulator/main.ts", outfile: simulator });
 
 const audits = [
-  ...["laws-red", "kill-rounds", "two-processes", "retry-proxy", "durable", "bad-disk", "fuzz"],
-  ...["functions-die", "alarm-dead"],
+  ...[
+    "laws-red",
+    "kill-rounds",
+    "archive-kills",
+    "two-processes",
+    "retry-proxy",
+    "durable",
+    "bad-disk",
+    "fuzz",
+  ],
+  ...["ten-million", "functions-die", "alarm-dead"],
 ];
 /** What an audit ends with where there is no strace or none may be used, or no emulator of AWS. */
 const notShown = { durable: [3, 4], "functions-die": [3], "alarm-dead": [3] };

@@ -1,5 +1,5 @@
-import { expectJson } from "./http.ts";
-import type { Ledger, Sending, SentMessage } from "./ledger.ts";
+import { askJson, expectJson } from "./http.ts";
+import type { Ledger, Sending, Sent, SentMessage } from "./ledger.ts";
 
 interface Pulled {
   readonly offset: number;
@@ -37,6 +37,8 @@ export interface Audited {
   readonly url: string;
   readonly topic: string;
   readonly queues: number;
+  /** What is older may have been trimmed. Without it everything has to be there. */
+  readonly retentionMs?: number;
 }
 
 /** Compares what was sent with what can be read, through the API alone. */
@@ -44,20 +46,31 @@ export async function audit(audited: Audited, ledger: Ledger): Promise<Audit> {
   const wrong: string[] = [];
   const seen = new Set<string>();
   const earlyEnds = { count: 0 };
-  const ends: number[] = [];
+  const ranges: Range[] = [];
   for (let queue = 0; queue < audited.queues; queue++)
-    ends.push(await auditQueue(audited, queue, { ledger, wrong, seen, earlyEnds }));
-  await auditRanges(audited, ends, wrong);
+    ranges.push(await auditQueue(audited, queue, { ledger, wrong, seen, earlyEnds }));
+  await auditRanges(audited, ranges, wrong);
   let open = 0;
   let openFound = 0;
-  for (const [mark, { message }] of ledger.byMark) {
-    if (message.state === "acknowledged" && !seen.has(mark))
+  for (const [mark, sent] of ledger.byMark) {
+    const { message } = sent;
+    if (message.state === "acknowledged" && !seen.has(mark) && !mayBeTrimmed(sent, ranges, audited))
       wrong.push(`${mark}: acknowledged at ${message.queue}@${message.offset} and not there`);
     if (message.state !== "open") continue;
     open++;
     if (seen.has(mark)) openFound++;
   }
   return { messages: seen.size, violations: wrong, open, openFound, earlyEnds: earlyEnds.count };
+}
+
+/** Whether a message lay below where its queue begins now, and its retention is over. */
+function mayBeTrimmed(
+  { message, sending }: Sent,
+  ranges: readonly Range[],
+  { retentionMs = Number.POSITIVE_INFINITY }: Audited,
+): boolean {
+  const isBelow = message.offset < (ranges[message.queue]?.min ?? 0);
+  return isBelow && performance.now() - sending.issuedAt >= retentionMs;
 }
 
 interface Findings {
@@ -67,10 +80,11 @@ interface Findings {
   readonly earlyEnds: { count: number };
 }
 
-async function auditQueue(audited: Audited, queue: number, findings: Findings): Promise<number> {
+async function auditQueue(audited: Audited, queue: number, findings: Findings): Promise<Range> {
   const { ledger, wrong, seen } = findings;
   const found: Found[] = [];
-  for await (const pulled of readQueue(audited, queue, findings)) {
+  const range = { queue, min: 0, max: 0 };
+  for await (const pulled of readQueue(audited, range, findings)) {
     const body = Buffer.from(pulled.body, pulled.bodyEncoding);
     const mark = body.subarray(0, body.indexOf("|")).toString();
     const sent = ledger.byMark.get(mark);
@@ -83,17 +97,37 @@ async function auditQueue(audited: Audited, queue: number, findings: Findings): 
     }
   }
   wrong.push(...orderBroken(found, queue));
-  return (found.at(-1)?.offset ?? -1) + 1;
+  return range;
 }
 
-/** All messages of a queue, whose offsets have to be dense from 0 to an end behind which a pull is empty. */
-async function* readQueue(audited: Audited, queue: number, { wrong, ...findings }: Findings) {
-  const path = `/v1/topics/${audited.topic}/queues/${queue}/messages`;
+/**
+ * All messages of a queue, whose offsets have to be dense from where it begins to an end behind which a pull is empty.
+ * It begins at 0, or further up where something was trimmed, also while it is being read. `range` becomes what was read.
+ */
+async function* readQueue(
+  { url, topic, retentionMs }: Audited,
+  range: Range,
+  { wrong, ...findings }: Findings,
+) {
+  const { queue } = range;
+  const path = `/v1/topics/${topic}/queues/${queue}/messages`;
   let toldEnd = 0;
   for (let offset = 0; ; ) {
     const query = `?offset=${offset}&max=1024&maxBytes=4194304`;
-    const page = await expectJson<Page>(audited.url, "GET", path + query);
-    if (page.minOffset !== 0) wrong.push(`queue ${queue} begins at ${page.minOffset}`);
+    const { status, json } = await askJson<Page & OutOfRange>(url, "GET", path + query);
+    if (retentionMs !== undefined && status === 416 && json.details.min > offset) {
+      range.min = json.details.min;
+      offset = range.min;
+      continue;
+    }
+    if (status !== 200) {
+      wrong.push(`queue ${queue} at ${offset}: ${status} ${JSON.stringify(json)}`);
+      return;
+    }
+    const page: Page = json;
+    range.min = Math.max(range.min, page.minOffset);
+    if (page.minOffset !== 0 && retentionMs === undefined)
+      wrong.push(`queue ${queue} begins at ${page.minOffset}`);
     if (page.messages.length > 0 && offset === toldEnd && offset > 0) findings.earlyEnds.count++;
     for (const message of page.messages) {
       if (message.offset !== offset)
@@ -101,6 +135,7 @@ async function* readQueue(audited: Audited, queue: number, { wrong, ...findings 
       offset = message.offset + 1;
       yield message;
     }
+    range.max = offset;
     toldEnd = page.maxOffset;
     if (page.nextOffset !== offset)
       wrong.push(`queue ${queue}: nextOffset is ${page.nextOffset} behind ${offset - 1}`);
@@ -147,21 +182,28 @@ function orderBroken(found: readonly Found[], queue: number): string[] {
   return wrong;
 }
 
-async function auditRanges({ url, topic }: Audited, ends: readonly number[], wrong: string[]) {
-  const told = await expectJson<{ readonly queues: readonly Range[] }>(
-    url,
-    "GET",
-    `/v1/topics/${topic}`,
-  );
-  const expected = ends.map((max, queue) => ({ queue, min: 0, max }));
-  if (JSON.stringify(told.queues) !== JSON.stringify(expected))
-    wrong.push(
-      `the topic tells ${JSON.stringify(told.queues)} and has ${JSON.stringify(expected)}`,
-    );
+/** The topic as a whole tells the same ends; it may begin further up by now. */
+async function auditRanges(
+  { url, topic, retentionMs }: Audited,
+  ranges: readonly Range[],
+  wrong: string[],
+) {
+  const path = `/v1/topics/${topic}`;
+  const { queues } = await expectJson<{ readonly queues: readonly Range[] }>(url, "GET", path);
+  for (const { queue, min, max } of ranges) {
+    const told = queues.find((each) => each.queue === queue);
+    const begins = told?.min === min || (retentionMs !== undefined && (told?.min ?? -1) > min);
+    if (!begins || told?.max !== max)
+      wrong.push(`the topic tells ${JSON.stringify(told)} and queue ${queue} is ${min} to ${max}`);
+  }
+}
+
+interface OutOfRange {
+  readonly details: { readonly min: number };
 }
 
 interface Range {
   readonly queue: number;
-  readonly min: number;
-  readonly max: number;
+  min: number;
+  max: number;
 }

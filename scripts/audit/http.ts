@@ -77,17 +77,28 @@ export async function callJson<T>(
 
 const triesMax = 20;
 
-/** The same where anything but success is the end. A store that fails on purpose may refuse several times: 503 is asked again. */
+/** The same; a store that fails on purpose may refuse several times, and 503 is asked again. */
+export async function askJson<T>(
+  url: string,
+  method: string,
+  path: string,
+  value?: unknown,
+): Promise<{ readonly status: number; readonly json: T }> {
+  let answer = await callJson<T>(url, method, path, value);
+  for (let tries = 1; answer.status === 503 && tries < triesMax; tries++) {
+    answer = await callJson<T>(url, method, path, value);
+  }
+  return answer;
+}
+
+/** The same where anything but success is the end. */
 export async function expectJson<T>(
   url: string,
   method: string,
   path: string,
   value?: unknown,
 ): Promise<T> {
-  let { status, json } = await callJson<T>(url, method, path, value);
-  for (let tries = 1; status === 503 && tries < triesMax; tries++) {
-    ({ status, json } = await callJson<T>(url, method, path, value));
-  }
+  const { status, json } = await askJson<T>(url, method, path, value);
   if (status >= 300) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(json)}`);
   return json;
 }

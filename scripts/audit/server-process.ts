@@ -78,6 +78,11 @@ export class ServerProcess {
     });
   }
 
+  /** Starts one and does not wait for it. */
+  static begin(options: StartOptions): ServerProcess {
+    return new ServerProcess(options);
+  }
+
   /** Starts one and waits until it takes requests; where it ends instead, `url` stays empty. */
   static async launch(options: StartOptions): Promise<ServerProcess> {
     const server = new ServerProcess(options);

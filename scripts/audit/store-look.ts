@@ -1,9 +1,11 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { open } from "lmdb";
+import { open, type RootDatabase } from "lmdb";
 import { decodeItem, encodeKey } from "../../src/adapters/local/lmdb-codec.ts";
 import { readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
+import { isSeal, readBatchRow } from "../../src/broker/log/batch-row.ts";
 import { type DirectoryEntry, readEntry } from "../../src/broker/log/segment.ts";
+import { offsetKey, partitions } from "../../src/broker/schema.ts";
 import { type DueWork, readWork } from "../../src/broker/work/work.ts";
 
 /** The rows of one part of a segment, as they lie in the store. */
@@ -12,6 +14,8 @@ export interface StoredRows {
   readonly queue: number;
   readonly base: number;
   readonly part: number;
+  /** Where the first of them lies. */
+  readonly firstRow: number;
   rows: number;
 }
 
@@ -25,6 +29,7 @@ export interface StoredEntry {
 export interface StoreLook {
   /** When it was looked (ms since the epoch). */
   readonly at: number;
+  /** Without the seals of segments that never had another row: they are left to expire. */
   readonly rows: readonly StoredRows[];
   readonly entries: readonly StoredEntry[];
   readonly work: readonly DueWork[];
@@ -49,6 +54,8 @@ export async function lookAtStore(data: string): Promise<StoreLook> {
     // All within one turn of the event loop, so that it is one snapshot.
     const at = Date.now();
     const rows = rowsIn(db.getKeys(partitionsOf("B", segmentPartitionBytes)));
+    const lone = rows.filter((each) => each.rows === 1);
+    const seals = lone.filter((each) => isLoneSeal(db, each));
     const entries = [...db.getRange(partitionsOf("S", queuePartitionBytes))].map(
       ({ key, value }) => {
         const item = decodeItem(key, value);
@@ -60,7 +67,8 @@ export async function lookAtStore(data: string): Promise<StoreLook> {
     const work = [...db.getRange(partitionsOf("W", 1))].map(({ key, value }) =>
       readWork(decodeItem(key, value)),
     );
-    return { at, rows, entries, work, fileBytes: (await stat(path)).size };
+    const { size: fileBytes } = await stat(path);
+    return { at, rows: rows.filter((each) => !seals.includes(each)), entries, work, fileBytes };
   } finally {
     await db.close();
   }
@@ -78,6 +86,15 @@ function partitionsOf(letter: string, length: number) {
   return { start, end };
 }
 
+function isLoneSeal(
+  db: RootDatabase<Uint8Array, Uint8Array>,
+  { firstRow, ...id }: StoredRows,
+): boolean {
+  const key = encodeKey(partitions.batches(id, id), offsetKey(firstRow));
+  const value = db.get(key);
+  return value !== undefined && isSeal(readBatchRow(decodeItem(key, value)));
+}
+
 function rowsIn(storedKeys: Iterable<Uint8Array>): StoredRows[] {
   const found: StoredRows[] = [];
   for (const key of storedKeys) {
@@ -87,16 +104,18 @@ function rowsIn(storedKeys: Iterable<Uint8Array>): StoredRows[] {
       base: readU64(key, 8),
       part: readU16(key, 16),
     };
+    const firstRow = readU64(key, 18);
     const last = found.at(-1);
     if (last !== undefined && isSame(last, id)) last.rows++;
-    else found.push({ ...id, rows: 1 });
+    else found.push({ ...id, firstRow, rows: 1 });
   }
   return found;
 }
 
-type Id = Omit<StoredRows, "rows">;
+/** One part of a segment of a queue. */
+export type SegmentName = Pick<StoredRows, "topicId" | "queue" | "base" | "part">;
 
-function isSame(one: Id, other: Id): boolean {
+function isSame(one: SegmentName, other: SegmentName): boolean {
   return (
     one.topicId === other.topicId &&
     one.queue === other.queue &&
@@ -105,19 +124,19 @@ function isSame(one: Id, other: Id): boolean {
   );
 }
 
-/** The directory entry that leads to these rows. */
-export function entryOf({ entries }: StoreLook, rows: StoredRows): DirectoryEntry | undefined {
+/** The directory entry of a segment. */
+export function entryOf({ entries }: StoreLook, name: SegmentName): DirectoryEntry | undefined {
   return entries.find(({ topicId, queue, entry }) =>
-    isSame(rows, { topicId, queue, base: entry.base, part: entry.segment.part }),
+    isSame(name, { topicId, queue, base: entry.base, part: entry.segment.part }),
   )?.entry;
 }
 
-/** When work of this kind on the segment of these rows is due, where it is arranged. */
+/** When work of this kind on a segment is due, where it is arranged. */
 export function workDueAt(
   { work }: StoreLook,
   kind: DueWork["work"]["kind"],
-  rows: StoredRows,
+  name: SegmentName,
 ): number | undefined {
-  return work.find((due) => due.work.kind === kind && "base" in due.work && isSame(rows, due.work))
+  return work.find((due) => due.work.kind === kind && "base" in due.work && isSame(name, due.work))
     ?.dueAt;
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { limits } from "../broker/limits.ts";
 import { type LogSettings, logSettings } from "../broker/log/log-settings.ts";
 
 /** Settings of the local server: plain data, each with its default. */
@@ -73,7 +74,8 @@ const logOptions: readonly LogOption[] = [
   {
     option: "rows-kept-ms",
     setting: "rowsKeptMs",
-    min: 0,
+    // Sooner somebody may still count with a segment as open, find it empty, and append to it once more.
+    min: limits.directoryAgeMsMax + limits.appendDeadlineMs,
     max: 30 * day,
     unit: "ms",
     text: "so long rows stay in the store after they were archived",

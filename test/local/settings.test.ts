@@ -17,7 +17,8 @@ test("says nothing of the log where nothing was said", () => {
 
 test("each option of the log sets what it is named for, and the usage tells its default", () => {
   for (const [option, setting] of Object.entries(logOptions)) {
-    expect(readSettings([option, "2000"])?.log).toEqual({ [setting]: 2_000 });
+    const number = setting === "segmentRowsMax" ? 2_000 : 90_000;
+    expect(readSettings([option, String(number)])?.log).toEqual({ [setting]: number });
     const line = usage.split("\n").find((text) => text.includes(`${option} N`));
     expect(line).toContain(`(default ${logSettings({})[setting]} `);
   }
@@ -30,4 +31,9 @@ test("tells every number of the log that is out of its range", () => {
     expect(read).toThrow(SettingsError);
     for (const option of options) expect(read).toThrow(`${option} must be a whole number`);
   }
+});
+
+test("rows are kept for as long as somebody may count with their segment as open", () => {
+  expect(readSettings(["--rows-kept-ms", "80000"])?.log).toEqual({ rowsKeptMs: 80_000 });
+  expect(() => readSettings(["--rows-kept-ms", "79999"])).toThrow("from 80000 to");
 });

@@ -16,6 +16,12 @@ describe("the audit", () => {
     await expectPass("kill-rounds", 2);
   });
 
+  it("of kills while it archives and trims passes, and catches three known bugs", {
+    timeout: 2 * limitMs,
+  }, async () => {
+    await expectPass("archive-kills", 2);
+  });
+
   it("of two processes on one folder passes, and catches ids that are not looked up", {
     timeout: limitMs,
   }, async () => {
