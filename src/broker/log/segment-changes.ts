@@ -161,8 +161,9 @@ export class SegmentChanges {
       .filter((entry) => isIn(entry, "sealed", "archived"));
     if (trimmed.length === 0) return { more: false };
     const writes = trimmed.flatMap((entry) => this.#trimmed(io, queue, entry, now));
-    await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
-    return { more: entries.length > trimmedAtOnce };
+    const { outcome } = await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
+    // Refused: somebody else has trimmed some of them, and perhaps not all.
+    return { more: outcome === "refused" || entries.length > trimmedAtOnce };
   }
 
   #trimmed(
