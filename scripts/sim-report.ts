@@ -1,5 +1,6 @@
 // What the simulator does in 1,000 runs of 2,000 steps, and whether that is enough: every kind of fault at least 1,000
-// times, every operation at least 10,000 times, at least 90 % of the lines of src/broker, and no violation.
+// times, every operation and every kind of work on the log at least 10,000 times, at least 90 % of the lines of
+// src/broker, and no violation.
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -43,12 +44,25 @@ const faultsOf = {
   expiredRemoved: ["expired items linger"],
 } satisfies Record<keyof FaultRates, string[]>;
 
+/** What comes over a whole run, at no rate. */
+const spells = ["fault all asleep", "quiet spell"];
+
+/** What sweeps do to the log, and readers and senders in their place; a lost segment is a fault. */
+const deeds = [
+  "segment sealed",
+  "segment archived",
+  "segments trimmed",
+  "rows dropped",
+  "blob dropped",
+];
+
 const operations = [
   "ensureTopic",
   "changeTopic",
   "listTopics",
   "topicRange",
   "deleteTopic",
+  "seal",
   "sweep",
   "send",
   "sendBatch",
@@ -69,6 +83,10 @@ const demands: (readonly [what: string, found: number, least: number])[] = [
   ...Object.values(faultsOf)
     .flat()
     .map((fault) => [`fault ${fault}`, totals.get(`fault ${fault}`) ?? 0, faultsMin] as const),
+  ...[...spells, "log segment lost"].map(
+    (what) => [what, totals.get(what) ?? 0, faultsMin] as const,
+  ),
+  ...deeds.map((deed) => [`log ${deed}`, totals.get(`log ${deed}`) ?? 0, operationsMin] as const),
   ...operations.map(
     (name) => [`operation ${name}`, totals.get(`operation ${name}`) ?? 0, operationsMin] as const,
   ),
@@ -103,7 +121,9 @@ function add(what: string, count: number): void {
 /** What the simulator counts and nothing is demanded of: a new fault or operation belongs into the lists. */
 function uncounted(): string[] {
   const listed = new Set(demands.map(([what]) => what));
-  return [...totals.keys()].filter((what) => /^(fault|operation) /.test(what) && !listed.has(what));
+  return [...totals.keys()].filter(
+    (what) => /^(fault|operation|log) /.test(what) && !listed.has(what),
+  );
 }
 
 /** Lines of src/broker that 60 fresh seeds run through, in per cent. */

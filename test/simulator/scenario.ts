@@ -57,7 +57,7 @@ export function scenarioOf(seed: number): Scenario {
     readers: dice.between(0, 2),
     admins: 1,
     clumsy: dice.between(0, 1),
-    sweepers: dice.chance(0.75) ? 1 : 0,
+    sweepers: dice.chance(0.65) ? 1 : 0,
     topics: dice.chance(0.3) ? topics.slice(1, 2) : topics,
     thinkMs: dice.pick([5, 50, 500]),
     patience: dice.pick([0, 0.02, 0.3]),
@@ -65,10 +65,10 @@ export function scenarioOf(seed: number): Scenario {
     log: {
       segmentRowsMax: dice.pick([4, 12, 40]),
       segmentBytesMax: dice.pick([2_000, 20_000, 200_000]),
-      segmentAgeMs: dice.pick([minute, 10 * minute, hour]),
-      archiveBytesMin: dice.pick([0, 0, 4_000]),
-      rowsExpireFreely: dice.chance(0.4),
-      strayBlobMs: dice.pick([hour, 6 * hour, 24 * hour]),
+      segmentAgeMs: dice.pick([minute, 10 * minute, hour, 6 * hour]),
+      archiveBytesMin: dice.pick([0, 4_000]),
+      rowsExpireFreely: dice.chance(0.3),
+      strayBlobMs: dice.pick([8 * hour, 24 * hour]),
       cacheBytesMax: dice.pick([0, 5_000, 1_000_000]),
     },
   };

@@ -31,8 +31,8 @@ export function simulatedPorts(
   const line = new Line(world, process, hazards);
   return {
     store: new SimulatedStore(cell, line, clockError),
-    // What is on its way for longer than a stray blob may be is never found.
-    blobs: new SimulatedBlobs(blobs, line, Math.floor(log.strayBlobMs / 2)),
+    // What comes later than a stray blob is looked for is never found; its archiver may have been stopped before.
+    blobs: new SimulatedBlobs(blobs, line, Math.floor(log.strayBlobMs / 4)),
     alarm,
     clock,
     random: world.dice,

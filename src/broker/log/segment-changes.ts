@@ -162,7 +162,7 @@ export class SegmentChanges {
     if (trimmed.length === 0) return { more: false };
     const writes = trimmed.flatMap((entry) => this.#trimmed(io, queue, entry, now));
     const { outcome } = await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
-    // Refused: somebody changed one of them at the same time, and all are still there.
+    // Refused: somebody changed or trimmed some of them at the same time.
     return { more: outcome === "refused" || entries.length > trimmedAtOnce };
   }
 

@@ -220,4 +220,29 @@ function brokenChain(`,
       },
     ],
   },
+  {
+    name: "a look back past a segment that is gone, however long ago",
+    patches: [
+      {
+        file: appender,
+        find: "if (backTo < sealedBefore) throw brokenChain(this.#queue);",
+        replace: "void sealedBefore;",
+      },
+    ],
+  },
+  {
+    name: "a look back past rows that are gone",
+    patches: [
+      {
+        file: appender,
+        find: "      if (end !== base) throw brokenChain(this.#queue);",
+        replace: "",
+      },
+      {
+        file: appender,
+        find: "      if (row.base + row.count !== expectedEnd) throw brokenChain(this.#queue);",
+        replace: "",
+      },
+    ],
+  },
 ];

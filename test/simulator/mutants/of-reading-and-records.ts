@@ -27,7 +27,8 @@ export const mutantsOfReadingAndRecords: readonly Mutant[] = [
       {
         file: reader,
         find: "else if (rows.length > 0 || (holder !== undefined && isSeal(holder))) return undefined;",
-        replace: "else if (holder !== undefined && isSeal(holder)) return undefined;",
+        replace:
+          "else if (holder !== undefined && isSeal(holder)) return undefined; else if (rows.length > 0) void 0;",
       },
     ],
   },

@@ -93,16 +93,6 @@ export const mutantsOfSegments: readonly Mutant[] = [
     ],
   },
   {
-    name: "out of range by a directory that was remembered",
-    patches: [
-      {
-        file: reader,
-        find: "    this.#directory.forget(queue);\n    const range = await this.range(io, queue);",
-        replace: "    const range = await this.range(io, queue);",
-      },
-    ],
-  },
-  {
     name: "archive flipped before the blob is there",
     patches: [
       {
@@ -148,10 +138,15 @@ export const mutantsOfSegments: readonly Mutant[] = [
     name: "blob trimmed before the directory",
     patches: [
       {
-        file: segmentWork,
-        find: "  await changes.trim(io, work, entry.base);",
-        replace:
-          "  await io.blobs.delete(archiveKey(work, work));\n  await changes.trim(io, work, entry.base);",
+        file: changes,
+        find: "    if (trimmed.length === 0) return { more: false };",
+        replace: `    if (trimmed.length === 0) return { more: false };
+    for (const { base, segment } of trimmed) await io.blobs.delete(archiveKey(queue, { base, part: segment.part }));`,
+      },
+      {
+        file: changes,
+        find: "import { keys, offsetKey, partitions, type QueueId } from",
+        replace: "import { archiveKey, keys, offsetKey, partitions, type QueueId } from",
       },
     ],
   },
@@ -225,6 +220,56 @@ export const mutantsOfSegments: readonly Mutant[] = [
         find: '  if (result !== "again") {',
         replace:
           '  if (result === "again") await io.store.commit([deleteWork(due)], now + 60_000);\n  else {',
+      },
+    ],
+  },
+  {
+    name: "an open segment that nobody seals",
+    patches: [
+      {
+        file: changes,
+        find: "[change.write, putWork(io, seal)], now, change.entry);",
+        replace: "[change.write], now, change.entry); void seal;",
+      },
+    ],
+  },
+  {
+    name: "a sealed segment that nobody archives",
+    patches: [
+      {
+        file: changes,
+        find: "    if (this.isArchivable(sealed))\n",
+        replace: "    if (this.isArchivable(sealed) && reopen === undefined)\n",
+      },
+    ],
+  },
+  {
+    name: "a sealed segment that nobody trims",
+    patches: [
+      {
+        file: changes,
+        find: '      putWork(io, { dueAt: sealed.trimAt, work: { kind: "trim", ...id } }),\n',
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "rows of an archived segment that nobody deletes",
+    patches: [
+      {
+        file: changes,
+        find: "...this.#rowsDropped(io, idOf(queue, entry), io.clock.now() + this.#settings.rowsKeptMs),",
+        replace: "",
+      },
+    ],
+  },
+  {
+    name: "rows of a trimmed segment that nobody deletes",
+    patches: [
+      {
+        file: changes,
+        find: 'return segment.state === "sealed" ? [...writes, ...this.#rowsDropped(io, id, now)] : writes;',
+        replace: "return writes;",
       },
     ],
   },
