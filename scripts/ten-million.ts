@@ -304,7 +304,7 @@ function megabytes(bytes: number): string {
 async function real(): Promise<boolean> {
   const scale = scaleOf(messages);
   say(
-    `the server as it is: segments of ${megabytes(scale.segmentBytes)} MB, rows kept for ${scale.rowsKeptMs / 1_000} s`,
+    `the server as it is, with segments of ${megabytes(scale.segmentBytes)} MB and rows kept for ${scale.rowsKeptMs / 1_000} s`,
   );
   return withServer("plain", { patches: [], scale }, async (run) => {
     const memory = new Samples(rssEveryMs, () => anonymousBytesOf(run.server.pid));
