@@ -122,11 +122,6 @@ ${commitLine}`,
     name: "two attempts in one group commit",
     patches: [
       { file: appender, find: "else if (twin !== undefined) twin.join(pending);", replace: "" },
-      {
-        file: appender,
-        find: "else group.set(id, pending);",
-        replace: "else group.set(twin === undefined ? id : id + group.size, pending);",
-      },
     ],
   },
   {
