@@ -4,10 +4,13 @@
  *
  *   node --import tsx scripts/alarm-dead.ts [--seed N] [--rounds 1] [--control]
  *
- * `--rounds` is the number of topics that are deleted. Control: the same without the periodic sweep, which has to leave
- * the rows of what was deleted where they are. Both wait for minutes of the clock, side by side.
+ * A sealed segment has to become an object, and what belonged to deleted topics has to go. `--rounds` is the number of
+ * topics that are deleted. Control: the same without the periodic sweep, which has to leave all as it is. Both wait for
+ * minutes of the clock, side by side.
  */
 import { DynamoDBClient, paginateScan } from "@aws-sdk/client-dynamodb";
+import { ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
+import { readU32 } from "../src/broker/bytes.ts";
 import { emulated } from "../test/support/deployment.ts";
 import { audit } from "./audit/audit.ts";
 import { readCommandLine, say } from "./audit/command-line.ts";
@@ -22,6 +25,8 @@ import { newSending } from "./audit/workload.ts";
 const live = "live";
 const queues = 2;
 const batches = 20;
+/** Sends of 8 KB to one queue: more than the least that is archived. */
+const archivedSends = 140;
 /** The Scheduler of the emulator looks every 10 s; twice a minute and that, and some. */
 const sweptMsMax = 150_000;
 
@@ -35,9 +40,9 @@ const deadAlarm: Patch = {
 
 const hourAhead: Patch = {
   file: "functions/on-alarm.ts",
-  find: "const broker = new Broker({ ...ports, store: conflicts.in(ports.store) });",
+  find: "const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);",
   replace: `const clock = { ...ports.clock, now: () => Date.now() + 3_600_000 };
-    const broker = new Broker({ ...ports, clock, store: conflicts.in(ports.store) });`,
+    const broker = new Broker({ ...ports, clock, store: conflicts.in(ports.store) }, logOnAws);`,
 };
 
 const noSweep: Patch = {
@@ -46,10 +51,16 @@ const noSweep: Patch = {
   replace: ": undefined;",
 };
 
+/** Items of the table that belong to deleted topics, and objects in the bucket. */
+interface Remains {
+  readonly deletedItems: number;
+  readonly objects: number;
+}
+
 interface Outcome {
   readonly violations: readonly string[];
-  /** Items of the table: as the live topic had left it, with the others too, and in the end. */
-  readonly items: { readonly live: number; readonly all: number; readonly end: number };
+  readonly before: Remains;
+  readonly after: Remains;
   readonly seconds: number;
 }
 
@@ -57,26 +68,41 @@ function alarmDead(patches: readonly Patch[]): Promise<Outcome> {
   return withStack(patches, async (stack) => {
     const ledger = new Ledger();
     await fill(stack, live, ledger);
-    const items = { live: await itemsIn(stack), all: 0, end: 0 };
+    await sendMuch(stack, live);
     const deleted = Array.from({ length: rounds }, (_, index) => `deleted-${index}`);
     for (const topic of deleted) await fill(stack, topic, new Ledger());
-    items.all = await itemsIn(stack);
+    const before = await remainsIn(stack);
     for (const topic of deleted)
       await expectJson(stack.url, "DELETE", `/v1/topics/${topic}?force=true`);
+    await expectJson(stack.url, "POST", `/v1/topics/${live}/seal`, { queue: queues });
     const began = performance.now();
+    let after = before;
     for (;;) {
-      items.end = await itemsIn(stack);
-      if (items.end <= items.live || performance.now() - began > sweptMsMax) break;
+      after = await remainsIn(stack);
+      const isDone = after.deletedItems === 0 && after.objects > 0;
+      if (isDone || performance.now() - began > sweptMsMax) break;
       await new Promise((resolve) => setTimeout(resolve, 1_000));
     }
     const seconds = Math.round((performance.now() - began) / 1_000);
     const { violations } = await audit({ url: stack.url, topic: live, queues }, ledger);
-    return { violations: [...violations, ...ledger.violations], items, seconds };
+    return { violations: [...violations, ...ledger.violations], before, after, seconds };
   });
 }
 
+/** Into the queue behind those that are audited. */
+async function sendMuch({ url }: DeployedStack, topic: string): Promise<void> {
+  const messages = [{ body: "x".repeat(8_000), queue: queues }];
+  for (let sent = 0; sent < archivedSends; sent += 10) {
+    await Promise.all(
+      Array.from({ length: 10 }, () =>
+        expectJson(url, "POST", `/v1/topics/${topic}/messages`, { messages }),
+      ),
+    );
+  }
+}
+
 async function fill({ url }: DeployedStack, topic: string, ledger: Ledger): Promise<void> {
-  await expectJson(url, "PUT", `/v1/topics/${topic}`, { queues });
+  await expectJson(url, "PUT", `/v1/topics/${topic}`, { queues: queues + 1 });
   const agent = oneConnection();
   const workload = { random, topic, queues, withIdShare: 1, hotShare: 0.5 };
   for (let batch = 0; batch < batches; batch++)
@@ -84,13 +110,26 @@ async function fill({ url }: DeployedStack, topic: string, ledger: Ledger): Prom
   agent.destroy();
 }
 
-async function itemsIn({ emulator, outputs }: DeployedStack): Promise<number> {
+async function remainsIn({ emulator, outputs }: DeployedStack): Promise<Remains> {
   const client = new DynamoDBClient(emulated(emulator.endpoint));
-  let count = 0;
-  const pages = paginateScan({ client }, { TableName: outputs["Table"], Select: "COUNT" });
-  for await (const page of pages) count += page.Count ?? 0;
+  let deletedItems = 0;
+  const ask = { TableName: outputs["Table"], ProjectionExpression: "p" };
+  for await (const page of paginateScan({ client }, ask)) {
+    for (const { p } of page.Items ?? []) if (isOfDeletedTopic(p?.B)) deletedItems++;
+  }
   client.destroy();
-  return count;
+  const s3 = new S3Client(emulated(emulator.endpoint));
+  const list = new ListObjectsV2Command({ Bucket: outputs["BucketName"], Prefix: "segments/" });
+  const { KeyCount: objects = 0 } = await s3.send(list);
+  s3.destroy();
+  return { deletedItems, objects };
+}
+
+/** The topic that lives was made first, and topics are numbered. */
+function isOfDeletedTopic(partition: Uint8Array | undefined): boolean {
+  if (partition === undefined || partition.length < 7) return false;
+  const isOfQueue = "SBG".includes(String.fromCharCode(partition[0] ?? 0));
+  return isOfQueue && readU32(partition, 1) > 1;
 }
 
 const [real, control] = await Promise.all([
@@ -98,9 +137,14 @@ const [real, control] = await Promise.all([
   alarmDead([deadAlarm, noSweep]),
 ]);
 
-function row(run: string, { items, seconds }: Outcome) {
-  const { live: before, all, end } = items;
-  return { run, "items, live": before, "and to be deleted": all, "in the end": end, seconds };
+function row(run: string, { before, after, seconds }: Outcome) {
+  return {
+    run,
+    "items of topics to be deleted": before.deletedItems,
+    "in the end": after.deletedItems,
+    "archived segments": after.objects,
+    seconds,
+  };
 }
 
 printTable([
@@ -110,10 +154,12 @@ printTable([
 const passed =
   real === undefined ||
   [
-    judge("the sweep removed what belonged to deleted topics", real.items.end <= real.items.live),
+    judge("the sweep archived what was sealed", real.after.objects > 0),
+    judge("and removed what belonged to deleted topics", real.after.deletedItems === 0),
     judge("and nothing of the topic that lives", real.violations.length === 0),
   ].every(Boolean);
 printViolations(real?.violations ?? []);
-const caught = judge("without it the rows stay", control.items.end > control.items.live);
+const { deletedItems, objects } = control.after;
+const caught = judge("without it nothing of that happens", deletedItems > 0 && objects === 0);
 if (!caught) say("  the control swept all the same");
 finish(passed && caught);

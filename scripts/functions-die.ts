@@ -40,8 +40,9 @@ const deaths: readonly Patch[] = [
   },
   {
     file: "functions/serve.ts",
-    find: 'import { awsPorts } from "./aws-ports.ts";',
-    replace: 'import { appendFileSync } from "node:fs"; import { awsPorts } from "./aws-ports.ts";',
+    find: 'import { awsPorts, logOnAws } from "./aws-ports.ts";',
+    replace:
+      'import { appendFileSync } from "node:fs"; import { awsPorts, logOnAws } from "./aws-ports.ts";',
   },
 ];
 
