@@ -534,12 +534,12 @@ export function runApiSuite(target: Target): void {
         const base = "/v1/topics/calls";
         await ask("PUT", base, { json: { queues: 1 } });
         await ask("POST", `${base}/messages`, { json: { messages: [{ body: "x", queue: 0 }] } });
-        const pull = async () => {
+        const unitsOfPull = async () => {
           const answer = await ask("GET", `${base}/queues/0/messages?offset=0`);
           return answer.headers.get("x-tasso-units");
         };
-        expect(await pull()).toMatch(/^w=0 r=\d put=0 get=0 calls=[1-6]$/);
-        expect(await pull()).toMatch(/^w=0 r=\d put=0 get=0 calls=[01]$/);
+        expect(await unitsOfPull()).toMatch(/^w=0 r=\d put=0 get=0 calls=[1-6]$/);
+        expect(await unitsOfPull()).toMatch(/^w=0 r=\d put=0 get=0 calls=[01]$/);
       });
     });
 
