@@ -10,6 +10,7 @@
  */
 import { join } from "node:path";
 import { limits } from "../src/broker/limits.ts";
+import { blobFolders } from "./audit/archive-state.ts";
 import { readCommandLine, say } from "./audit/command-line.ts";
 import { filesBelow } from "./audit/files.ts";
 import { anonymousBytesOf } from "./audit/process-facts.ts";
@@ -68,7 +69,7 @@ function scaleOf(count: number): Scale {
 const rowsGoSoon: Patch = {
   file: "src/local/settings.ts",
   find: "min: limits.directoryAgeMsMax + limits.appendDeadlineMs,",
-  replace: "min: 0 * limits.appendDeadlineMs,",
+  replace: "min: 0,",
 };
 
 interface Run {
@@ -202,7 +203,7 @@ async function judgeTrimming({ data, scale }: Run): Promise<boolean> {
     const keptTopicId = firstTopicId(entries);
     const brief = entries.filter(({ topicId }) => topicId !== keptTopicId);
     const ended = brief.filter(({ entry }) => "end" in entry.segment).length;
-    const blobs = (await filesBelow(archiveFolder(data))).length;
+    const blobs = (await filesBelow(blobFolders(data).archives)).length;
     const owned = entries.filter(({ entry }) => entry.segment.state === "archived").length;
     if ((ended === 0 && blobs === owned) || Date.now() > until) {
       return judge(
@@ -216,10 +217,6 @@ async function judgeTrimming({ data, scale }: Run): Promise<boolean> {
 
 function firstTopicId(entries: readonly StoredEntry[]): number {
   return Math.min(...entries.map(({ topicId }) => topicId));
-}
-
-function archiveFolder(data: string): string {
-  return join(data, "blobs/blobs/segments");
 }
 
 /** (d) */
@@ -252,7 +249,7 @@ async function judgeReplay({ data, server, book }: Run): Promise<boolean> {
       ),
     ),
   );
-  const files = join(archiveFolder(data), String(topicId));
+  const files = join(blobFolders(data).archives, String(topicId));
   const bundle = await buildServer("ten-million-files", [], "scripts/ten-million/file-server.ts");
   const bare = await MeasuredProcess.start([bundle, files]);
   const slices = await compare([
