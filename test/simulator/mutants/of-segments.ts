@@ -219,7 +219,7 @@ export const mutantsOfSegments: readonly Mutant[] = [
         file: "src/broker/work/work-queue.ts",
         find: '  if (result !== "again") {',
         replace:
-          '  if (result === "again") await io.store.commit([deleteWork(due)], now + 60_000);\n  else {',
+          '  if (result === "again") await io.store.commit([{ kind: "delete", key: item.key }], now + 60_000);\n  else {',
       },
     ],
   },
