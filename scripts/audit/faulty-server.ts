@@ -36,13 +36,13 @@ export const acknowledgeBeforeWrite: readonly Patch[] = [
   {
     file: appender,
     find: "const result = await commitUntilDecided(io, puts",
-    replace: `this.#landed(io, chain, group, { storedAt, issuedAt });
+    replace: `this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });
       const result = await commitUntilDecided(io, puts`,
   },
   {
     file: appender,
     find: `if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { storedAt, issuedAt });`,
+        this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });`,
     replace: 'if (result.outcome === "applied") {',
   },
 ];
