@@ -100,8 +100,9 @@ describe("operations over DynamoDB", () => {
       () => call(server.url, "GET", path),
       () => call(server.url, "PUT", `${path}-2`, { json: { queues: 8 } }),
     ]) {
-      const { told, writeUnits, readUnits } = await costOf(run);
-      expect(told).toBe(`w=${writeUnits} r=${readUnits} put=0 get=0`);
+      const { told, writeUnits, readUnits, requests } = await costOf(run);
+      const units = `w=${writeUnits} r=${readUnits} put=0 get=0`;
+      expect(told).toBe(`${units} calls=${requests.length}`);
     }
   });
 });
