@@ -138,8 +138,8 @@ export class RetryProxy {
   }
 
   #passOn(passage: Passage, reply: Reply, response: ServerResponse): void {
-    const type = reply.headers["content-type"] ?? "";
-    response.writeHead(reply.status, { "content-type": type });
+    const { "content-type": type = "", "x-request-id": requestId = "" } = reply.headers;
+    response.writeHead(reply.status, { "content-type": type, "x-request-id": requestId });
     const passed = new Promise<void>((resolve) => response.end(reply.body, () => resolve()));
     const { heldBack } = passage;
     if (heldBack === undefined || reply.status !== 200) return;
