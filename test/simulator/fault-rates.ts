@@ -1,3 +1,4 @@
+import { climateOf } from "./climate.ts";
 import { Dice } from "./dice.ts";
 
 /** How often what goes wrong in one run, as probabilities of each port call or request. */
@@ -59,30 +60,36 @@ export const noFaults: FaultRates = {
   clockErrorMs: 0,
 };
 
-/** Each run has a climate of its own: some faults do not happen in it, some happen often. */
+/** Each run has rates of its own: some faults do not happen in it, some happen often. */
 export function ratesOf(seed: number): FaultRates {
   const dice = new Dice(seed ^ 0x2545f491);
+  const climate = climateOf(seed);
   const upTo = (most: number) => (dice.chance(0.25) ? 0 : most * dice.fraction() ** 2);
-  return {
+  const rates: FaultRates = {
     unavailable: upTo(0.08),
     lostRequest: upTo(0.08),
     lostReply: upTo(0.08),
     lateEffect: upTo(0.06),
     duplicate: upTo(0.08),
     slow: upTo(0.1),
-    crash: upTo(0.015),
+    crash: upTo(0.01),
     stall: upTo(0.01),
-    longStall: upTo(0.006),
+    longStall: upTo(0.002),
     lostCall: upTo(0.1),
     lateCall: upTo(0.1),
-    blobLost: upTo(0.6),
+    blobLost: upTo(0.8),
     lateBlob: upTo(0.6),
     putAfterDeadline: upTo(0.06),
-    // In some climates no alarm ever rings: all rests on whoever sweeps.
-    alarmLost: dice.chance(0.25) ? 1 : upTo(0.4),
+    alarmLost: upTo(0.4),
     alarmTwice: upTo(0.4),
     alarmLate: upTo(0.4),
     expiredRemoved: upTo(0.05),
     clockErrorMs: Math.round(upTo(250)),
   };
+  if (climate === "neglect") return { ...rates, alarmLost: 1 };
+  if (climate === "eager sweeps")
+    return { ...rates, unavailable: 0.05, lostReply: 0.05, alarmLost: 0, alarmLate: 0 };
+  if (climate === "zombies")
+    return { ...rates, crash: rates.crash / 10, longStall: 0.004 + upTo(0.006), alarmLost: 0 };
+  return rates;
 }

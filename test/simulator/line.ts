@@ -70,7 +70,7 @@ export class Line {
     const { dice, rates } = this.world;
     if (this.world.befalls("stall", rates.stall)) this.stall(dice.between(1_000, 150_000));
     if (this.world.befalls("stall for hours", rates.longStall))
-      this.stall(dice.between(60_000, 3 * 3_600_000));
+      this.stall(dice.between(1_800_000, 3 * 3_600_000));
   }
 
   stall(ms: number): void {

@@ -1,3 +1,4 @@
+import type { Scenario } from "./scenario.ts";
 import type { World } from "./world.ts";
 
 const minute = 60_000;
@@ -12,12 +13,16 @@ const day = 24 * hour;
 export class QuietSpells {
   readonly #world: World;
   readonly #everySteps: number;
+  readonly #asleep: number;
   #nextAt: number;
 
-  /** `everySteps`: about so many steps of a run lie between two spells; 0: there is none. */
-  constructor(world: World, everySteps: number) {
+  constructor(
+    world: World,
+    { quietEverySteps, asleep }: Pick<Scenario, "quietEverySteps" | "asleep">,
+  ) {
     this.#world = world;
-    this.#everySteps = everySteps;
+    this.#everySteps = quietEverySteps;
+    this.#asleep = asleep;
     this.#nextAt = this.#draw();
   }
 
@@ -27,7 +32,7 @@ export class QuietSpells {
     if (steps < this.#nextAt || now < this.#world.quietUntil) return;
     const [min, max] = dice.chance(0.1) ? ([day, 4 * day] as const) : dice.pick(spans);
     const ms = dice.between(min, max);
-    if (dice.chance(0.4)) {
+    if (dice.chance(this.#asleep)) {
       // As a closed laptop: what was under way goes on afterwards, and all that was to be done by then is due at once.
       this.#world.fault("all asleep");
       this.#world.skip(ms);

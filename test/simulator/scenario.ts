@@ -1,4 +1,5 @@
 import type { LogSettings } from "../../src/broker/log/log-settings.ts";
+import { type Climate, climateOf } from "./climate.ts";
 import { Dice } from "./dice.ts";
 
 const second = 1_000;
@@ -24,6 +25,8 @@ export interface Scenario {
   readonly admins: number;
   readonly clumsy: number;
   readonly sweepers: number;
+  /** A sweeper pauses for up to so long while clients act (ms). */
+  readonly sweepMs: number;
   readonly topics: readonly TopicPlan[];
   /** Clients pause for up to so long between two requests (ms). */
   readonly thinkMs: number;
@@ -31,6 +34,8 @@ export interface Scenario {
   readonly patience: number;
   /** About so many steps lie between two quiet spells; 0: there are none. */
   readonly quietEverySteps: number;
+  /** In so many of them even brokers and alarms sleep. */
+  readonly asleep: number;
   /** Small segments, so that what takes a log hours and megabytes happens in a run of some hundred messages. */
   readonly log: Partial<LogSettings>;
 }
@@ -50,26 +55,57 @@ export function scenarioOf(seed: number): Scenario {
     },
     { name: "passing", queues: 1, volatile: true, retentionMs: 72 * hour },
   ];
-  return {
+  const scenario: Scenario = {
     brokers: dice.between(1, 4),
     producers: dice.between(1, 6),
     consumers: dice.between(1, 3),
     readers: dice.between(0, 2),
     admins: 1,
     clumsy: dice.between(0, 1),
-    sweepers: dice.chance(0.65) ? 1 : 0,
+    sweepers: dice.chance(0.75) ? 1 : 0,
+    sweepMs: dice.pick([1_000, 90_000]),
     topics: dice.chance(0.3) ? topics.slice(1, 2) : topics,
     thinkMs: dice.pick([5, 50, 500]),
     patience: dice.pick([0, 0.02, 0.3]),
     quietEverySteps: dice.pick([0, 60, 150, 400]),
+    asleep: 0.4,
     log: {
       segmentRowsMax: dice.pick([4, 12, 40]),
       segmentBytesMax: dice.pick([2_000, 20_000, 200_000]),
-      segmentAgeMs: dice.pick([minute, 10 * minute, hour, 6 * hour]),
+      segmentAgeMs: dice.pick([minute, 10 * minute, hour]),
       archiveBytesMin: dice.pick([0, 4_000]),
       rowsExpireFreely: dice.chance(0.3),
+      // Longer than anybody is stopped.
       strayBlobMs: dice.pick([8 * hour, 24 * hour]),
       cacheBytesMax: dice.pick([0, 5_000, 1_000_000]),
     },
   };
+  return inClimate(climateOf(seed), scenario, dice);
+}
+
+function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {
+  const quietEverySteps = dice.pick([60, 150, 300]);
+  const brokers = dice.between(2, 4);
+  const { log } = scenario;
+  // Where all meet in one queue, whose segments do not stay for days.
+  const topics = scenario.topics.filter(({ name }) => name === "payments");
+  switch (climate) {
+    case "mixed":
+      return scenario;
+    case "neglect":
+      return { ...scenario, sweepers: 0, quietEverySteps };
+    case "eager sweeps":
+      return {
+        ...scenario,
+        ...{ brokers, readers: 2, sweepers: 1, sweepMs: 500, topics, quietEverySteps, asleep: 0.9 },
+        log: { ...log, archiveBytesMin: 0, rowsExpireFreely: false, cacheBytesMax: 0 },
+      };
+    case "zombies":
+      return {
+        ...scenario,
+        ...{ brokers, sweepers: 1, topics, quietEverySteps: 150, asleep: 0 },
+        // With segments that get older than rows are kept, the age of a segment does not stop anybody.
+        log: { ...log, segmentAgeMs: 6 * hour, archiveBytesMin: 0, rowsExpireFreely: false },
+      };
+  }
 }

@@ -77,7 +77,7 @@ export class SimulatedBlobs implements Blobs {
       }
       world.after(line.latency(rates.slow), () => {
         void this.#putNow(key, bytes).then((outcome) => {
-          if (line.crashes("crash after blob", 40 * rates.crash)) return;
+          if (line.crashes("crash after blob", 80 * rates.crash)) return;
           const lost = world.befalls("reply of blob lost", rates.blobLost);
           answer(line.latency(lost ? 1 : rates.slow), lost ? "unknown" : outcome);
         });

@@ -76,7 +76,7 @@ export class SimulatedStore implements Store {
       world.after(line.latency(late ? 1 : rates.slow), () => {
         void this.#apply(writes, until).then((result) => {
           if (late) return;
-          if (line.crashes("crash after effect", 2 * rates.crash)) return;
+          if (line.crashes("crash after effect", 3 * rates.crash)) return;
           const lost = world.befalls("lost reply", rates.lostReply);
           answer(line.latency(lost ? 1 : rates.slow), lost ? { outcome: "unknown" } : result);
         });

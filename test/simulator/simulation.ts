@@ -54,7 +54,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   await makeTopics(cluster, auditor, scenario);
   const clients = cast(cluster, auditor, scenario);
 
-  const quietSpells = new QuietSpells(world, scenario.quietEverySteps);
+  const quietSpells = new QuietSpells(world, scenario);
   await world.run(() => {
     quietSpells.pass();
     return world.steps >= steps;
@@ -105,7 +105,7 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
   for (let number = 1; number <= scenario.sweepers; number++)
-    clients.push(new Client(`sweeper${number}`, cluster, sweeper, { restless: true }));
+    clients.push(new Client(`sweeper${number}`, cluster, sweeper(scenario), { restless: true }));
   return clients;
 }
 

@@ -11,7 +11,7 @@ export function admin(auditor: Auditor, scenario: Scenario) {
       const topic = dice.pick(scenario.topics);
       await dice.pick(
         topic.volatile
-          ? [...many(ensure, 5), look, change, lag, list, seal, ...many(remove, 6)]
+          ? [...many(ensure, 6), look, change, lag, list, seal, ...many(remove, 9)]
           : [ensure, look, change, lag, list, seal],
       )(client, topic, auditor);
       await client.pause(dice.between(0, scenario.thinkMs / 2));
