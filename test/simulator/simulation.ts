@@ -141,10 +141,14 @@ async function readEverything(
   auditor.finalAt = cluster.cell.world.now;
 }
 
+/** So many passes over a queue are enough for any sweep that works. */
+const passesMax = 50;
+
 /** One pass over a queue; another one where it was trimmed meanwhile, or has to be. */
 async function readQueue(
   cluster: Cluster,
   queue: { topicId: number; queue: number },
+  passes = passesMax,
 ): Promise<Omit<FinalLog, "topic" | "queue">> {
   const messages: { offset: number; uid: string }[] = [];
   const range = { min: 0, max: 0 };
@@ -164,11 +168,14 @@ async function readQueue(
     }
     return { ...range, messages };
   } catch (error) {
-    if (isBrokerError(error) && error.code === "out_of_range") return readQueue(cluster, queue);
-    // What has expired and nobody came to remove is for a sweep, not for readers.
-    if (error instanceof Unavailable) {
-      await cluster.ask((broker, io) => broker.sweep(io));
-      return readQueue(cluster, queue);
+    const again = () => readQueue(cluster, queue, passes - 1);
+    if (passes > 1) {
+      if (isBrokerError(error) && error.code === "out_of_range") return again();
+      // What has expired and nobody came to remove is for a sweep, not for readers.
+      if (error instanceof Unavailable) {
+        await cluster.ask((broker, io) => broker.sweep(io));
+        return again();
+      }
     }
     return { ...range, messages, unreadable: String(error) };
   }
