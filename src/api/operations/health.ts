@@ -2,7 +2,7 @@ import * as z from "zod";
 import { defineOperation } from "../operation.ts";
 
 /** What this broker can do, so that a client need not guess from its version. */
-const features = ["topics", "send", "send-once", "pull", "offsets", "binary-batches"];
+const features = ["topics", "send", "send-once", "pull", "offsets", "binary-batches", "delayed"];
 
 export const version = "0.1.0";
 

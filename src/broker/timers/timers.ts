@@ -1,0 +1,494 @@
+import { concatBytes } from "../bytes.ts";
+import { newVersion } from "../chance.ts";
+import { commitUntilDecided } from "../decided-commit.ts";
+import { BrokerError, isBrokerError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { Batch } from "../log/batch.ts";
+import type { Log } from "../log/log.ts";
+import { keyReused, Superseded } from "../log/pending-append.ts";
+import { Damaged, Unavailable } from "../ports/failures.ts";
+import type { Ports } from "../ports/ports.ts";
+import { type Item, keyId, storeLimits, type Version, type Write } from "../ports/store.ts";
+import {
+  dueAtOf,
+  keys,
+  type MinuteShard,
+  minuteShardOf,
+  offsetKey,
+  partitions,
+} from "../schema.ts";
+import type { Topics } from "../topics/topics.ts";
+import {
+  decodeTimer,
+  encodeTimer,
+  minuteShardOfTimer,
+  startOf,
+  type Timer,
+  type TimerName,
+  type TimerTarget,
+  timerNameOf,
+  waitingBatch,
+} from "./timer.ts";
+
+/** A message that is to wait. */
+export interface NewTimer extends TimerTarget, TimerName {
+  readonly messageId: string;
+  readonly batch: Batch;
+}
+
+export interface WaitingMessage extends TimerTarget, TimerName {
+  readonly messageId: string;
+}
+
+/** Timers of one put: each is one write, and each minute and shard is one more. */
+const timersAtOnce = 48;
+/** Bytes of one put, below the limit of a commit. */
+const putBytesMax = 2 * 1_048_576;
+const visitPageItems = 500;
+/** A minute is given up so long after its end: whoever was about to write into it has passed his deadline (rule 18 of the log). */
+const minuteGraceMs = limits.appendDeadlineMs + 60_000;
+/** Others may write into a minute that is being walked: so often it is looked at. */
+const lookEveryMs = 250;
+const minutesRemembered = 10_000;
+/** What is written later than this after it was due is told by an alarm of its own (ms). */
+const writtenLateMs = 2_000;
+
+/** A minute with timers that has begun, and the version of its entry. */
+interface BegunMinute {
+  readonly minuteShard: MinuteShard;
+  readonly version: Version;
+}
+
+interface Visited {
+  /** When there is something to do next (ms). */
+  nextAt: number;
+  /** Nothing that is due before this instant waits. */
+  doneTo: number;
+  /** Something was written behind it meanwhile. */
+  isRewound: boolean;
+  running: Promise<number | undefined> | undefined;
+}
+
+/**
+ * Messages that wait for their time. One is a row in the partition of its minute and shard, and delivery and recall turn
+ * that row, each once, whoever tries it: delivery in the commit that appends the message. Whoever is woken walks the
+ * minutes that have begun. Alarms make it punctual; a sweep delivers without them, later.
+ */
+export class Timers {
+  readonly #log: Log;
+  readonly #topics: Topics;
+  readonly #visited = new Map<string, Visited>();
+  /** Minutes to come whose entry and alarm this process has seen to. */
+  readonly #prepared = new Set<string>();
+  readonly #damaged = new Set<string>();
+  #poke = new AbortController();
+  #wakeAt = 0;
+  /** Hears how late each message was (ms). */
+  onDelivered: (latenessMs: number) => void = () => {};
+  /** Hears of each message that cannot be read, once. */
+  onDamaged: (error: Damaged) => void = () => {};
+
+  constructor(log: Log, topics: Topics) {
+    this.#log = log;
+    this.#topics = topics;
+  }
+
+  /** Stores messages to wait. One that is there already, from an earlier attempt, is left as it is, whatever became of it. */
+  async put(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+    for (const some of portions(timers)) await this.#putSome(io, some);
+  }
+
+  /**
+   * Recalls a message that waits; again is fine. Throws `recall_too_late` with its place where it was delivered, and
+   * `delayed_not_found` where none is known by this name: it never waited, or was done with a day ago.
+   */
+  async recall(io: Ports, name: TimerName): Promise<void> {
+    const key = keys.timer(minuteShardOfTimer(name), name.dueAt, name.id);
+    for (;;) {
+      const [item] = await io.store.get([key]);
+      if (item === undefined)
+        throw new BrokerError(
+          "delayed_not_found",
+          "no message waits, or waited, under this handle",
+        );
+      const timer = decodeTimer(item);
+      if (timer.state === "recalled") return;
+      if (timer.state !== "waiting") throw tooLate(timer);
+      const until = io.clock.now() + limits.appendDeadlineMs;
+      const turned = turn(io, item, { ...timer, state: "recalled" });
+      const { outcome } = await commitUntilDecided(io, [turned], until);
+      if (outcome === "applied") return;
+    }
+  }
+
+  /** Messages that wait, in the order of their minutes. `next`: where the next page begins. */
+  async list(
+    io: Ports,
+    { topicId, after, limit }: { topicId?: number; after?: TimerName; limit: number },
+  ): Promise<{ readonly waiting: WaitingMessage[]; readonly next: TimerName | undefined }> {
+    const waiting: WaitingMessage[] = [];
+    const first = after && minuteShardOfTimer(after);
+    const from = first && { from: keys.minute(first).sort };
+    for await (const { key } of allItems(io, { partition: partitions.minutes, ...from })) {
+      const minuteShard = minuteShardOf(key.sort);
+      const isFirst = minuteShard.minute === first?.minute && minuteShard.shard === first.shard;
+      const behind =
+        isFirst && after !== undefined
+          ? { from: concatBytes([keys.timer(minuteShard, after.dueAt, after.id).sort, zero]) }
+          : {};
+      const range = { partition: partitions.timers(minuteShard), ...behind };
+      for await (const item of allItems(io, range)) {
+        const { state, topic, topicId: id, queue, messageId } = decodeTimer(item);
+        if (state !== "waiting" || (topicId !== undefined && topicId !== id)) continue;
+        const name = timerNameOf(item);
+        if (waiting.length === limit) return { waiting, next: waiting.at(-1) };
+        waiting.push({ ...name, topic, topicId: id, queue, messageId });
+      }
+    }
+    return { waiting, next: undefined };
+  }
+
+  /**
+   * Delivers what is due, once over all minutes that have begun. Bounded by what is due; safe to repeat, to interrupt,
+   * and to run twice at once. Answers when there is something to do next, as far as is known.
+   */
+  async deliverDue(io: Ports): Promise<number | undefined> {
+    const now = io.clock.now();
+    const begun: BegunMinute[] = [];
+    let nextAt: number | undefined;
+    for await (const { key, version } of allItems(io, { partition: partitions.minutes })) {
+      const minuteShard = minuteShardOf(key.sort);
+      if (startOf(minuteShard.minute) > now) {
+        nextAt = startOf(minuteShard.minute);
+        break;
+      }
+      begun.push({ minuteShard, version });
+    }
+    const visits = await Promise.allSettled(begun.map((entry) => this.#visit(io, entry)));
+    const failed = visits.find((visit) => visit.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return visits
+      .map((visit) => (visit.status === "fulfilled" ? visit.value : undefined))
+      .reduce<number | undefined>(
+        (next, at) => (at === undefined ? next : Math.min(next ?? at, at)),
+        nextAt,
+      );
+  }
+
+  /**
+   * Delivers until `until`, sleeping in between: whoever is woken for a minute walks it to its end. What fails is told to
+   * `onError` and tried again.
+   */
+  async walk(
+    io: Ports,
+    until: number,
+    {
+      signal,
+      onError,
+    }: { readonly signal?: AbortSignal; readonly onError: (error: unknown) => void },
+  ): Promise<void> {
+    while (io.clock.now() < until && signal?.aborted !== true) {
+      this.#poke = new AbortController();
+      this.#wakeAt = 0;
+      const nextAt = await this.deliverDue(io).catch((error: unknown) => {
+        onError(error);
+        return undefined;
+      });
+      const now = io.clock.now();
+      this.#wakeAt = Math.min(nextAt ?? until, now + lookEveryMs, until);
+      const woken = signal === undefined ? [this.#poke.signal] : [signal, this.#poke.signal];
+      await io.clock.sleep(Math.max(1, this.#wakeAt - now), AbortSignal.any(woken));
+    }
+  }
+
+  /** An alarm rang for a minute: something may have been written into it behind what was done. */
+  rewind(minuteShard: MinuteShard): void {
+    const visited = this.#visited.get(nameOf(minuteShard));
+    if (visited === undefined) return;
+    visited.isRewound = true;
+    visited.nextAt = 0;
+    this.#poke.abort();
+  }
+
+  async #putSome(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+    let missing = timers;
+    while (missing.length > 0) {
+      const now = io.clock.now();
+      const minutes = this.#minutesOf(missing, now);
+      const puts = missing.map((timer) => waitingPut(io, timer));
+      const entries = minutes.map((minuteShard) => minutePut(io, minuteShard));
+      const result = await commitUntilDecided(
+        io,
+        [...puts, ...entries],
+        now + limits.appendDeadlineMs,
+      );
+      const put = missing;
+      if (result.outcome === "refused")
+        missing = missing.filter((timer, index) => !isThere(timer, result.current[index]));
+      if (result.outcome === "applied" || missing.length === 0) {
+        await this.#see(io, put);
+        return;
+      }
+    }
+  }
+
+  /** Those whose entry has to be written: of a minute that is over it may be gone, and of others it is not known. */
+  #minutesOf(timers: readonly NewTimer[], now: number): MinuteShard[] {
+    const wanted = new Map<string, MinuteShard>();
+    for (const timer of timers) {
+      const minuteShard = minuteShardOfTimer(timer);
+      const name = nameOf(minuteShard);
+      const isOver = startOf(minuteShard.minute + 1) <= now;
+      if (isOver || !this.#prepared.has(name)) wanted.set(name, minuteShard);
+    }
+    return [...wanted.values()];
+  }
+
+  /** After the put and before the sender is answered (rule 18 of the log): has somebody there when they are due. */
+  async #see(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+    const now = io.clock.now();
+    for (const timer of timers) {
+      const { dueAt } = timer;
+      const minuteShard = minuteShardOfTimer(timer);
+      const name = nameOf(minuteShard);
+      const visited = this.#visited.get(name);
+      if (visited !== undefined) {
+        visited.isRewound ||= dueAt < visited.doneTo || visited.running !== undefined;
+        visited.nextAt = Math.min(visited.nextAt, dueAt);
+      }
+      if (dueAt < this.#wakeAt) this.#poke.abort();
+      const isLate = dueAt <= now;
+      if (this.#prepared.has(name) && !isLate) continue;
+      if (this.#prepared.size >= minutesRemembered) this.#prepared.clear();
+      this.#prepared.add(name);
+      try {
+        await io.alarm.set(`timers/${name}`, isLate ? now : startOf(minuteShard.minute));
+      } catch (error) {
+        // They are stored; the sweep delivers without the alarm.
+        if (!(error instanceof Unavailable)) throw error;
+      }
+    }
+  }
+
+  /** Visits one minute and shard, unless there is nothing to do yet. Answers when there is, as far as is known. */
+  #visit(io: Ports, entry: BegunMinute): Promise<number | undefined> {
+    const name = nameOf(entry.minuteShard);
+    const visited = this.#visited.get(name) ?? {
+      nextAt: 0,
+      doneTo: 0,
+      isRewound: false,
+      running: undefined,
+    };
+    this.#visited.set(name, visited);
+    if (io.clock.now() < visited.nextAt) return Promise.resolve(visited.nextAt);
+    // Two at once in one process would only get into each other's way.
+    visited.running ??= this.#visitNow(io, entry, visited).finally(() => {
+      visited.running = undefined;
+    });
+    return visited.running;
+  }
+
+  async #visitNow(
+    io: Ports,
+    { minuteShard, version }: BegunMinute,
+    visited: Visited,
+  ): Promise<number | undefined> {
+    const begunAt = io.clock.now();
+    const endsAt = startOf(minuteShard.minute + 1);
+    const isOver = begunAt >= endsAt + minuteGraceMs;
+    // A minute that is over is read from its beginning once more before it is given up.
+    const from = isOver || visited.isRewound ? 0 : visited.doneTo;
+    visited.isRewound = false;
+    // If this fails it is tried again.
+    visited.nextAt = begunAt + lookEveryMs;
+    const waitingAt = await this.#deliver(io, minuteShard, from);
+    visited.doneTo = Math.min(waitingAt ?? begunAt, begunAt - writtenLateMs);
+    if (isOver && waitingAt === undefined) {
+      const key = keys.minute(minuteShard);
+      const until = io.clock.now() + limits.appendDeadlineMs;
+      await io.store.commit([{ kind: "delete", key, expect: { version } }], until);
+      this.#visited.delete(nameOf(minuteShard));
+      return undefined;
+    }
+    // Others may write into a minute that lasts, and into one that has ended for as long as their deadline.
+    const lookAt = begunAt < endsAt ? begunAt + lookEveryMs : endsAt + minuteGraceMs;
+    const nextAt = Math.min(waitingAt ?? lookAt, lookAt);
+    visited.nextAt = visited.isRewound ? begunAt : nextAt;
+    return visited.nextAt;
+  }
+
+  /** Delivers what is due of a minute from an instant on. Answers when the first that waits is due. */
+  async #deliver(
+    io: Ports,
+    minuteShard: MinuteShard,
+    fromDueAt: number,
+  ): Promise<number | undefined> {
+    let from = offsetKey(fromDueAt);
+    for (;;) {
+      const page = await io.store.scan({
+        partition: partitions.timers(minuteShard),
+        from,
+        limit: visitPageItems,
+        bytesMax: limits.pullBytesMax,
+      });
+      const waiting = page.items.filter((item) => this.#isWaiting(item));
+      const now = io.clock.now();
+      const due = waiting.filter((item) => timerNameOf(item).dueAt <= now);
+      const done = await Promise.all(due.map((item) => this.#deliverOne(io, item)));
+      if (done.includes(false)) return now + lookEveryMs;
+      const next = waiting[due.length];
+      if (next !== undefined) return timerNameOf(next).dueAt;
+      const last = page.items.at(-1);
+      if (!page.more || last === undefined) return undefined;
+      from = concatBytes([last.key.sort, zero]);
+    }
+  }
+
+  /** One that is damaged is told of once and left where it is: others must not wait behind it. */
+  #isWaiting(item: Item): boolean {
+    try {
+      return decodeTimer(item).state === "waiting";
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      const name = keyId(item.key);
+      if (!this.#damaged.has(name)) this.onDamaged(error);
+      this.#damaged.add(name);
+      return false;
+    }
+  }
+
+  /** Whether nothing is left to do: it was delivered, or somebody else turned it. */
+  async #deliverOne(io: Ports, item: Item): Promise<boolean> {
+    const timer = decodeTimer(item);
+    const { topicId, queue } = timer;
+    try {
+      const topic = await this.#topics.get(io, timer.topic);
+      if (topic.id !== topicId) return await this.#drop(io, item, timer);
+      await this.#log.append(io, { topicId, queue }, waitingBatch(item), {
+        retentionMs: topic.retentionMs,
+        turn: ({ base: offset, storedAt }) =>
+          turn(io, item, { ...timer, state: "delivered", offset, deliveredAt: storedAt }),
+      });
+      this.onDelivered(io.clock.now() - timerNameOf(item).dueAt);
+      return true;
+    } catch (error) {
+      if (error instanceof Superseded) return true;
+      if (!isBrokerError(error)) throw error;
+      if (error.code === "topic_not_found" || error.code === "queue_not_found")
+        return await this.#drop(io, item, timer);
+      // Nobody knows, or others were always faster: the row tells when it is looked at again.
+      if (error.code === "outcome_unknown" || error.code === "contention") return false;
+      throw error;
+    }
+  }
+
+  async #drop(io: Ports, item: Item, timer: Timer): Promise<boolean> {
+    const dropped = turn(io, item, { ...timer, state: "dropped" });
+    await io.store.commit([dropped], io.clock.now() + limits.appendDeadlineMs);
+    return false;
+  }
+}
+
+const zero = Uint8Array.of(0);
+
+function nameOf({ minute, shard }: MinuteShard): string {
+  return `${minute}/${shard}`;
+}
+
+function minutePut(io: Ports, minuteShard: MinuteShard): Write {
+  const value = zero;
+  return { kind: "put", key: keys.minute(minuteShard), value, version: newVersion(io.random) };
+}
+
+function waitingPut(io: Ports, timer: NewTimer): Write {
+  const { dueAt, id, batch, topic, topicId, queue, messageId } = timer;
+  const record: Timer = {
+    topic,
+    topicId,
+    queue,
+    messageId,
+    checksum: batch.checksum,
+    state: "waiting",
+  };
+  return {
+    kind: "put",
+    key: keys.timer(minuteShardOfTimer(timer), dueAt, id),
+    value: encodeTimer(record, batch),
+    version: newVersion(io.random),
+    expect: "absent",
+  };
+}
+
+/** What became of a timer: kept for a day from when it is due, and longer than any attempt of the same send comes (rule 17 of the log). */
+function turn(io: Ports, { key, version }: Item, timer: Timer) {
+  const kept = Math.max(io.clock.now(), dueAtOf(key.sort)) + limits.timerKeptMs;
+  return {
+    kind: "put",
+    key,
+    value: encodeTimer(timer),
+    version: newVersion(io.random),
+    expiresAt: kept,
+    expect: { version },
+  } as const;
+}
+
+/** Whether an earlier attempt stored it. Throws where that was another message. */
+function isThere({ batch }: NewTimer, item: Item | undefined): boolean {
+  if (item === undefined) return false;
+  if (decodeTimer(item).checksum !== batch.checksum) throw keyReused();
+  return true;
+}
+
+function tooLate(timer: Timer): BrokerError {
+  const { topic, queue } = timer;
+  if (timer.state !== "delivered") {
+    const message = "its topic was deleted before it was due";
+    return new BrokerError("recall_too_late", message, { topic, queue });
+  }
+  const { offset } = timer;
+  return new BrokerError("recall_too_late", "it has been delivered", { topic, queue, offset });
+}
+
+/** In portions that one commit takes each. */
+function portions(timers: readonly NewTimer[]): NewTimer[][] {
+  const all: NewTimer[][] = [];
+  let bytes = 0;
+  for (const timer of timers) {
+    bytes += timer.batch.bytes.length;
+    const last = all.at(-1);
+    if (last === undefined || last.length === timersAtOnce || bytes > putBytesMax) {
+      all.push([timer]);
+      bytes = timer.batch.bytes.length;
+    } else last.push(timer);
+  }
+  return all;
+}
+
+async function* allItems(
+  io: Ports,
+  range: { readonly partition: Uint8Array; readonly from?: Uint8Array },
+): AsyncGenerator<Item> {
+  let next = range;
+  for (;;) {
+    const page = await io.store.scan({
+      ...next,
+      limit: storeLimits.scanItemsMax,
+      bytesMax: limits.pullBytesMax,
+    });
+    yield* page.items;
+    const last = page.items.at(-1);
+    if (!page.more || last === undefined) return;
+    next = { ...range, from: concatBytes([last.key.sort, zero]) };
+  }
+}
+
+/** The minute and shard that an alarm rings for; `undefined` for other alarms. */
+export function minuteOfAlarm(id: string): MinuteShard | undefined {
+  const [, minute, shard] = /^timers\/(\d+)\/(\d+)$/.exec(id) ?? [];
+  return minute === undefined ? undefined : { minute: Number(minute), shard: Number(shard) };
+}
+
+/** Whoever is woken for a minute stays until nobody who began in it can still write into it. */
+export function walkedUntil({ minute }: MinuteShard): number {
+  return startOf(minute + 1) + writtenLateMs;
+}
