@@ -67,19 +67,27 @@ export const processTarget: Target = {
 
 async function serve(ports: Ports): Promise<RunningTarget> {
   const errors: unknown[] = [];
+  const onError = (error: unknown) => void errors.push(error);
+  const broker = new Broker({ ...ports, random: new SystemRandom() });
   const server = await startServer({
     host: "127.0.0.1",
     port: 0,
     allowedHosts: [],
     corsOrigin: undefined,
     token: undefined,
-    broker: new Broker({ ...ports, random: new SystemRandom() }),
+    broker,
     operations,
-    onError: (error) => errors.push(error),
+    onError,
   });
+  // As in src/local/main.ts: whoever serves delayed messages walks them.
+  const stopWalking = new AbortController();
+  const { signal } = stopWalking;
+  const walking = broker.timers.walk(broker.ports, Number.POSITIVE_INFINITY, { signal, onError });
   return {
     url: server.url,
     async stop() {
+      stopWalking.abort();
+      await walking;
       await server.close();
       if (errors.length > 0) throw new AggregateError(errors, "the server logged errors");
     },

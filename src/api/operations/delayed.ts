@@ -1,11 +1,11 @@
 import * as z from "zod";
-import { BrokerError } from "../../broker/errors.ts";
 import { limits } from "../../broker/limits.ts";
 import {
   readRecallHandle,
   recallHandleChars,
   recallHandleOf,
 } from "../../broker/timers/recall-handle.ts";
+import { delayedNotFound } from "../../broker/timers/timers.ts";
 import { defineOperation } from "../operation.ts";
 import { name, numberText } from "../schemas.ts";
 
@@ -25,8 +25,7 @@ export const recall = defineOperation({
   errors: ["delayed_not_found", "recall_too_late", "outcome_unknown"],
   async run({ broker, io }, { params }) {
     const { success, data } = recallHandle.safeParse(params.recallHandle);
-    if (!success)
-      throw new BrokerError("delayed_not_found", "no message waits, or waited, under this handle");
+    if (!success) throw delayedNotFound();
     await broker.timers.recall(io, readRecallHandle(data));
     return { status: 204 };
   },

@@ -106,11 +106,7 @@ export class Timers {
     const key = keys.timer(minuteShardOfTimer(name), name.dueAt, name.id);
     for (;;) {
       const [item] = await io.store.get([key]);
-      if (item === undefined)
-        throw new BrokerError(
-          "delayed_not_found",
-          "no message waits, or waited, under this handle",
-        );
+      if (item === undefined) throw delayedNotFound();
       const timer = decodeTimer(item);
       if (timer.state === "recalled") return;
       if (timer.state !== "waiting") throw tooLate(timer);
@@ -437,6 +433,14 @@ function isThere({ batch }: NewTimer, item: Item | undefined): boolean {
   if (item === undefined) return false;
   if (decodeTimer(item).checksum !== batch.checksum) throw keyReused();
   return true;
+}
+
+/** For a name that was never given, or of what was done with long ago. */
+export function delayedNotFound(): BrokerError {
+  return new BrokerError("delayed_not_found", "no message waits, or waited, under this handle", {
+    field: "recallHandle",
+    allowed: "what a send answered, until a day after the message was due",
+  });
 }
 
 function tooLate(timer: Timer): BrokerError {
