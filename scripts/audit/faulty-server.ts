@@ -35,14 +35,14 @@ export function faultyStore(seed: number): readonly Patch[] {
 export const acknowledgeBeforeWrite: readonly Patch[] = [
   {
     file: appender,
-    find: "const result = await commitUntilDecided(io, puts",
-    replace: `this.#landed(io, chain, group, { storedAt, issuedAt });
-      const result = await commitUntilDecided(io, puts`,
+    find: "const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));",
+    replace: `this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });
+      const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));`,
   },
   {
     file: appender,
     find: `if (result.outcome === "applied") {
-        this.#landed(io, chain, group, { storedAt, issuedAt });`,
+        this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });`,
     replace: 'if (result.outcome === "applied") {',
   },
 ];
