@@ -42,6 +42,11 @@ export function decodeTimer({ value }: Item): Timer {
   return decodeRecord<Timer>("timer", value.subarray(2, 2 + readU16(value, 0)));
 }
 
+/** Whether a timer has not been turned, by its length alone: who walks a minute meets thousands that have been. */
+export function isWaiting({ value }: Item): boolean {
+  return value.length > 2 + readU16(value, 0);
+}
+
 /** The batch of a timer that waits. Throws `Damaged`. */
 export function waitingBatch({ key, value }: Item): Batch {
   const row = readBatchRow({ key, value: value.subarray(2 + readU16(value, 0)) });
@@ -81,6 +86,11 @@ export function timerId(batchId: Uint8Array, queue: number, index: number): Uint
   writeU16(place, 0, queue);
   writeU16(place, 2, index);
   return concatBytes([batchId, place]);
+}
+
+/** Of the batch that waits, as {@link timerId} was given it. */
+export function queueOfTimer(item: Item): number {
+  return readU16(timerNameOf(item).id, 16);
 }
 
 export function timerNameOf({ key }: Item): TimerName {

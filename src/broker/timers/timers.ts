@@ -18,10 +18,13 @@ import {
   partitions,
 } from "../schema.ts";
 import type { Topics } from "../topics/topics.ts";
+import { AtOnce } from "./at-once.ts";
 import {
   decodeTimer,
   encodeTimer,
+  isWaiting,
   minuteShardOfTimer,
+  queueOfTimer,
   startOf,
   type Timer,
   type TimerName,
@@ -45,13 +48,25 @@ const timersAtOnce = 48;
 /** Bytes of one put, below the limit of a commit. */
 const putBytesMax = 2 * 1_048_576;
 const visitPageItems = 500;
+/** Minutes are read in small pages: few have begun, and those to come may be many. */
+const minutesPageItems = 64;
+/**
+ * So many are delivered at once in one process. Enough to fill a commit; more of them would only keep whoever sends at the
+ * same time waiting.
+ */
+const deliveriesAtOnce = 128;
 /** A minute is given up so long after its end: whoever was about to write into it has passed his deadline (rule 18 of the log). */
 const minuteGraceMs = limits.appendDeadlineMs + 60_000;
 /** Others may write into a minute that is being walked: so often it is looked at. */
 const lookEveryMs = 250;
 const minutesRemembered = 10_000;
-/** What is written later than this after it was due is told by an alarm of its own (ms). */
-const writtenLateMs = 2_000;
+/**
+ * Whoever writes a message after it was due, by his own clock, tells so by an alarm. By the clock of the one who walks it
+ * may have been due for so much longer then (ms).
+ */
+const writtenLateMs = 2 * limits.clockErrorMsMax;
+/** Such alarms are set so often at most (ms): while this process lives, it does not need them. */
+const lateAlarmEveryMs = 1_000;
 
 /** A minute with timers that has begun, and the version of its entry. */
 interface BegunMinute {
@@ -59,13 +74,19 @@ interface BegunMinute {
   readonly version: Version;
 }
 
+interface Delivered {
+  /** Nothing that is due before this instant waits, but for what was written there since. */
+  doneTo: number;
+  waitingAt: number | undefined;
+}
+
 interface Visited {
   /** When there is something to do next (ms). */
   nextAt: number;
-  /** Nothing that is due before this instant waits. */
+  /** Nothing that is due before this instant waits, but for what was written there since. */
   doneTo: number;
-  /** Something was written behind it meanwhile. */
-  isRewound: boolean;
+  /** Where that begins. */
+  rewoundTo: number;
   running: Promise<number | undefined> | undefined;
 }
 
@@ -78,9 +99,10 @@ export class Timers {
   readonly #log: Log;
   readonly #topics: Topics;
   readonly #visited = new Map<string, Visited>();
-  /** Minutes to come whose entry and alarm this process has seen to. */
-  readonly #prepared = new Set<string>();
+  /** Minutes whose entry and alarm this process has seen to, and when the alarm rings. */
+  readonly #alarms = new Map<string, number>();
   readonly #damaged = new Set<string>();
+  readonly #deliveries = new AtOnce(deliveriesAtOnce);
   #poke = new AbortController();
   #wakeAt = 0;
   /** Hears how late each message was (ms). */
@@ -152,7 +174,8 @@ export class Timers {
     const now = io.clock.now();
     const begun: BegunMinute[] = [];
     let nextAt: number | undefined;
-    for await (const { key, version } of allItems(io, { partition: partitions.minutes })) {
+    const minutes = allItems(io, { partition: partitions.minutes }, minutesPageItems);
+    for await (const { key, version } of minutes) {
       const minuteShard = minuteShardOf(key.sort);
       if (startOf(minuteShard.minute) > now) {
         nextAt = startOf(minuteShard.minute);
@@ -160,15 +183,13 @@ export class Timers {
       }
       begun.push({ minuteShard, version });
     }
+    this.#forgetAllBut(begun);
     const visits = await Promise.allSettled(begun.map((entry) => this.#visit(io, entry)));
     const failed = visits.find((visit) => visit.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     return visits
       .map((visit) => (visit.status === "fulfilled" ? visit.value : undefined))
-      .reduce<number | undefined>(
-        (next, at) => (at === undefined ? next : Math.min(next ?? at, at)),
-        nextAt,
-      );
+      .reduce(earlier, nextAt);
   }
 
   /**
@@ -183,7 +204,10 @@ export class Timers {
       onError,
     }: { readonly signal?: AbortSignal; readonly onError: (error: unknown) => void },
   ): Promise<void> {
+    const stop = () => this.#poke.abort();
+    signal?.addEventListener("abort", stop);
     while (io.clock.now() < until && signal?.aborted !== true) {
+      // Made before the look, so that what is written meanwhile is not slept over.
       this.#poke = new AbortController();
       this.#wakeAt = 0;
       const nextAt = await this.deliverDue(io).catch((error: unknown) => {
@@ -192,16 +216,16 @@ export class Timers {
       });
       const now = io.clock.now();
       this.#wakeAt = Math.min(nextAt ?? until, now + lookEveryMs, until);
-      const woken = signal === undefined ? [this.#poke.signal] : [signal, this.#poke.signal];
-      await io.clock.sleep(Math.max(1, this.#wakeAt - now), AbortSignal.any(woken));
+      await io.clock.sleep(Math.max(1, this.#wakeAt - now), this.#poke.signal);
     }
+    signal?.removeEventListener("abort", stop);
   }
 
   /** An alarm rang for a minute: something may have been written into it behind what was done. */
   rewind(minuteShard: MinuteShard): void {
     const visited = this.#visited.get(nameOf(minuteShard));
     if (visited === undefined) return;
-    visited.isRewound = true;
+    visited.rewoundTo = 0;
     visited.nextAt = 0;
     this.#poke.abort();
   }
@@ -235,7 +259,7 @@ export class Timers {
       const minuteShard = minuteShardOfTimer(timer);
       const name = nameOf(minuteShard);
       const isOver = startOf(minuteShard.minute + 1) <= now;
-      if (isOver || !this.#prepared.has(name)) wanted.set(name, minuteShard);
+      if (isOver || !this.#alarms.has(name)) wanted.set(name, minuteShard);
     }
     return [...wanted.values()];
   }
@@ -249,21 +273,44 @@ export class Timers {
       const name = nameOf(minuteShard);
       const visited = this.#visited.get(name);
       if (visited !== undefined) {
-        visited.isRewound ||= dueAt < visited.doneTo || visited.running !== undefined;
+        if (dueAt < visited.doneTo || visited.running !== undefined)
+          visited.rewoundTo = Math.min(visited.rewoundTo, dueAt);
         visited.nextAt = Math.min(visited.nextAt, dueAt);
       }
       if (dueAt < this.#wakeAt) this.#poke.abort();
-      const isLate = dueAt <= now;
-      if (this.#prepared.has(name) && !isLate) continue;
-      if (this.#prepared.size >= minutesRemembered) this.#prepared.clear();
-      this.#prepared.add(name);
-      try {
-        await io.alarm.set(`timers/${name}`, isLate ? now : startOf(minuteShard.minute));
-      } catch (error) {
-        // They are stored; the sweep delivers without the alarm.
-        if (!(error instanceof Unavailable)) throw error;
-      }
+      await this.#setAlarm(io, minuteShard, { isLate: dueAt <= now, now });
     }
+  }
+
+  /** One for the minute as it begins; for what is written after it was due another, unless one rings later anyway. */
+  async #setAlarm(
+    io: Ports,
+    minuteShard: MinuteShard,
+    { isLate, now }: { readonly isLate: boolean; readonly now: number },
+  ): Promise<void> {
+    const name = nameOf(minuteShard);
+    const setFor = this.#alarms.get(name);
+    if (setFor !== undefined && (!isLate || setFor > now)) return;
+    const at = isLate
+      ? Math.max(now, (setFor ?? 0) + lateAlarmEveryMs)
+      : startOf(minuteShard.minute);
+    if (this.#alarms.size >= minutesRemembered) this.#alarms.clear();
+    this.#alarms.set(name, at);
+    try {
+      await io.alarm.set(`timers/${name}`, at);
+    } catch (error) {
+      // They are stored; the sweep delivers without the alarm, and the next one for this minute tries again.
+      this.#alarms.delete(name);
+      if (!(error instanceof Unavailable)) throw error;
+    }
+  }
+
+  /** Others may have given up a minute that was visited here. */
+  #forgetAllBut(begun: readonly BegunMinute[]): void {
+    if (this.#visited.size <= begun.length) return;
+    const names = new Set(begun.map(({ minuteShard }) => nameOf(minuteShard)));
+    for (const [name, { running }] of this.#visited)
+      if (!names.has(name) && running === undefined) this.#visited.delete(name);
   }
 
   /** Visits one minute and shard, unless there is nothing to do yet. Answers when there is, as far as is known. */
@@ -272,7 +319,7 @@ export class Timers {
     const visited = this.#visited.get(name) ?? {
       nextAt: 0,
       doneTo: 0,
-      isRewound: false,
+      rewoundTo: Number.POSITIVE_INFINITY,
       running: undefined,
     };
     this.#visited.set(name, visited);
@@ -293,12 +340,13 @@ export class Timers {
     const endsAt = startOf(minuteShard.minute + 1);
     const isOver = begunAt >= endsAt + minuteGraceMs;
     // A minute that is over is read from its beginning once more before it is given up.
-    const from = isOver || visited.isRewound ? 0 : visited.doneTo;
-    visited.isRewound = false;
+    const from = isOver ? 0 : Math.min(visited.doneTo, visited.rewoundTo);
+    visited.doneTo = from;
+    visited.rewoundTo = Number.POSITIVE_INFINITY;
     // If this fails it is tried again.
     visited.nextAt = begunAt + lookEveryMs;
-    const waitingAt = await this.#deliver(io, minuteShard, from);
-    visited.doneTo = Math.min(waitingAt ?? begunAt, begunAt - writtenLateMs);
+    const { doneTo, waitingAt } = await this.#deliver(io, minuteShard, from);
+    visited.doneTo = doneTo;
     if (isOver && waitingAt === undefined) {
       const key = keys.minute(minuteShard);
       const until = io.clock.now() + limits.appendDeadlineMs;
@@ -309,83 +357,119 @@ export class Timers {
     // Others may write into a minute that lasts, and into one that has ended for as long as their deadline.
     const lookAt = begunAt < endsAt ? begunAt + lookEveryMs : endsAt + minuteGraceMs;
     const nextAt = Math.min(waitingAt ?? lookAt, lookAt);
-    visited.nextAt = visited.isRewound ? begunAt : nextAt;
+    visited.nextAt = visited.rewoundTo < Number.POSITIVE_INFINITY ? begunAt : nextAt;
     return visited.nextAt;
   }
 
-  /** Delivers what is due of a minute from an instant on. Answers when the first that waits is due. */
-  async #deliver(
-    io: Ports,
-    minuteShard: MinuteShard,
-    fromDueAt: number,
-  ): Promise<number | undefined> {
+  /**
+   * Delivers what is due of a minute from an instant on. Answers when the next is due, or is tried again, and up to which
+   * instant nothing waits any more.
+   */
+  async #deliver(io: Ports, minuteShard: MinuteShard, fromDueAt: number): Promise<Delivered> {
+    const delivered: Delivered = { doneTo: fromDueAt, waitingAt: undefined };
     let from = offsetKey(fromDueAt);
+    let isSettled = true;
     for (;;) {
+      const readAt = io.clock.now();
       const page = await io.store.scan({
         partition: partitions.timers(minuteShard),
         from,
         limit: visitPageItems,
         bytesMax: limits.pullBytesMax,
       });
-      const waiting = page.items.filter((item) => this.#isWaiting(item));
-      const now = io.clock.now();
-      const due = waiting.filter((item) => timerNameOf(item).dueAt <= now);
-      const done = await Promise.all(due.map((item) => this.#deliverOne(io, item)));
-      if (done.includes(false)) return now + lookEveryMs;
+      const waiting = page.items.filter(isWaiting);
+      const due = waiting.filter((item) => timerNameOf(item).dueAt <= readAt);
+      const failedAt = await this.#deliverAll(io, due);
       const next = waiting[due.length];
-      if (next !== undefined) return timerNameOf(next).dueAt;
       const last = page.items.at(-1);
-      if (!page.more || last === undefined) return undefined;
+      const isLast = next !== undefined || !page.more || last === undefined;
+      // What others write late may come to lie where this page was empty.
+      const settledTo = readAt - writtenLateMs;
+      const readTo = isLast ? settledTo : dueAtOf(last.key.sort);
+      if (isSettled) delivered.doneTo = Math.max(fromDueAt, Math.min(readTo, settledTo));
+      isSettled &&= readTo <= settledTo;
+      if (failedAt !== undefined) {
+        // It is looked at again, and nothing from there on is done.
+        delivered.doneTo = Math.min(delivered.doneTo, failedAt);
+        delivered.waitingAt = earlier(delivered.waitingAt, io.clock.now() + lookEveryMs);
+        isSettled = false;
+      }
+      if (next !== undefined)
+        delivered.waitingAt = earlier(delivered.waitingAt, timerNameOf(next).dueAt);
+      if (isLast) return delivered;
       from = concatBytes([last.key.sort, zero]);
+      // Where nothing had to be delivered, nobody else got a turn.
+      if (due.length === 0) await io.clock.sleep(1);
     }
   }
 
-  /** One that is damaged is told of once and left where it is: others must not wait behind it. */
-  #isWaiting(item: Item): boolean {
-    try {
-      return decodeTimer(item).state === "waiting";
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      const name = keyId(item.key);
-      if (!this.#damaged.has(name)) this.onDamaged(error);
-      this.#damaged.add(name);
-      return false;
-    }
+  /** Answers when the first was due that has to be tried again. */
+  async #deliverAll(io: Ports, due: readonly Item[]): Promise<number | undefined> {
+    // Those of a queue together, so that they share commits.
+    const byQueue = due.toSorted((a, b) => queueOfTimer(a) - queueOfTimer(b));
+    const deliveries = await Promise.allSettled(
+      byQueue.map((item) => this.#deliveries.run(() => this.#deliverOne(io, item))),
+    );
+    // Only now: none of them may still be under way when they are tried again.
+    for (const delivery of deliveries) if (delivery.status === "rejected") throw delivery.reason;
+    const failed = byQueue.filter((_, index) => {
+      const delivery = deliveries[index];
+      return delivery?.status === "fulfilled" && !delivery.value;
+    });
+    return failed.map((item) => timerNameOf(item).dueAt).reduce(earlier, undefined);
   }
 
   /** Whether nothing is left to do: it was delivered, or somebody else turned it. */
   async #deliverOne(io: Ports, item: Item): Promise<boolean> {
-    const timer = decodeTimer(item);
-    const { topicId, queue } = timer;
+    let timer: Timer | undefined;
     try {
+      timer = decodeTimer(item);
+      const { topicId, queue } = timer;
       const topic = await this.#topics.get(io, timer.topic);
       if (topic.id !== topicId) return await this.#drop(io, item, timer);
+      const delivered = { ...timer, state: "delivered" } as const;
       await this.#log.append(io, { topicId, queue }, waitingBatch(item), {
         retentionMs: topic.retentionMs,
         turn: ({ base: offset, storedAt }) =>
-          turn(io, item, { ...timer, state: "delivered", offset, deliveredAt: storedAt }),
+          turn(io, item, { ...delivered, offset, deliveredAt: storedAt }),
       });
       this.onDelivered(io.clock.now() - timerNameOf(item).dueAt);
       return true;
     } catch (error) {
       if (error instanceof Superseded) return true;
+      if (error instanceof Damaged) return this.#passOver(item, error);
       if (!isBrokerError(error)) throw error;
-      if (error.code === "topic_not_found" || error.code === "queue_not_found")
+      const { code } = error;
+      if (timer !== undefined && (code === "topic_not_found" || code === "queue_not_found"))
         return await this.#drop(io, item, timer);
       // Nobody knows, or others were always faster: the row tells when it is looked at again.
-      if (error.code === "outcome_unknown" || error.code === "contention") return false;
+      if (code === "outcome_unknown" || code === "contention") return false;
       throw error;
     }
   }
 
+  /** One that is damaged is told of once and left where it is: others must not wait behind it. */
+  #passOver({ key }: Item, error: Damaged): true {
+    const name = keyId(key);
+    if (!this.#damaged.has(name)) this.onDamaged(error);
+    this.#damaged.add(name);
+    return true;
+  }
+
   async #drop(io: Ports, item: Item, timer: Timer): Promise<boolean> {
     const dropped = turn(io, item, { ...timer, state: "dropped" });
-    await io.store.commit([dropped], io.clock.now() + limits.appendDeadlineMs);
-    return false;
+    const until = io.clock.now() + limits.appendDeadlineMs;
+    const { outcome } = await io.store.commit([dropped], until);
+    return outcome !== "unknown";
   }
 }
 
 const zero = Uint8Array.of(0);
+
+/** Of two instants; `undefined` is never. */
+function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+}
 
 function nameOf({ minute, shard }: MinuteShard): string {
   return `${minute}/${shard}`;
@@ -471,12 +555,13 @@ function portions(timers: readonly NewTimer[]): NewTimer[][] {
 async function* allItems(
   io: Ports,
   range: { readonly partition: Uint8Array; readonly from?: Uint8Array },
+  limit: number = storeLimits.scanItemsMax,
 ): AsyncGenerator<Item> {
   let next = range;
   for (;;) {
     const page = await io.store.scan({
       ...next,
-      limit: storeLimits.scanItemsMax,
+      limit,
       bytesMax: limits.pullBytesMax,
     });
     yield* page.items;

@@ -3,10 +3,12 @@ import { Broker } from "../../../src/broker/broker.ts";
 import { limits } from "../../../src/broker/limits.ts";
 import { decodeBatch } from "../../../src/broker/log/batch.ts";
 import { placedBatches } from "../../../src/broker/log/batch-row.ts";
+import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
-import { partitions, type QueueId } from "../../../src/broker/schema.ts";
+import { keys, partitions, type QueueId } from "../../../src/broker/schema.ts";
 import { type OutgoingMessage, sendMessages } from "../../../src/broker/sending/send-messages.ts";
 import { readRecallHandle } from "../../../src/broker/timers/recall-handle.ts";
+import { minuteShardOfTimer } from "../../../src/broker/timers/timer.ts";
 import { refusalOf } from "../../support/code-of.ts";
 import { HookedStore } from "../../support/hooked-store.ts";
 import { memoryPorts } from "../../support/memory-ports.ts";
@@ -130,6 +132,25 @@ describe("a delayed message", () => {
     });
   });
 
+  it("waits behind none that is damaged, which is told of once", async () => {
+    const { io, broker, queue } = await world();
+    const damages: string[] = [];
+    broker.timers.onDamaged = ({ message }) => damages.push(message);
+    const [one] = await send(io, broker, [{ delayMs: 1_000 }, { delayMs: 2_000 }]);
+    const name = nameOf(one);
+    const key = keys.timer(minuteShardOfTimer(name), name.dueAt, name.id);
+    const [item] = await io.store.get([key]);
+    const value = item?.value.map((byte, at) => (at === 20 ? byte ^ 1 : byte)) ?? new Uint8Array();
+    await io.store.commit([{ kind: "put", key, value, version: "changed" }], io.clock.now() + 1);
+    io.clock.pass(3_000);
+    for (let again = 0; again < 3; again++) {
+      await broker.timers.deliverDue(io);
+      io.clock.pass(1_000);
+    }
+    expect(await messagesIn(io, broker, queue)).toHaveLength(1);
+    expect(damages).toHaveLength(1);
+  });
+
   it("may be large, and still be there when it is delivered a year later", async () => {
     const { io, broker, queue } = await world();
     const year = 365 * 24 * 60 * minute;
@@ -196,6 +217,81 @@ describe("minutes with delayed messages", () => {
     expect(io.store.commits).toBe(1);
   });
 
+  it("that were passed over for a while are delivered whole, though some in front have to be tried again", async () => {
+    const { io, broker, queue } = await world();
+    await broker.topics.ensure(io, "others", { queues: 1 });
+    const firstAttemptAt = io.clock.now();
+    const delays = Array.from({ length: 600 }, () => ({ delayMs: 1_000 }));
+    const gone = { batchId: new Uint8Array(16), firstAttemptAt };
+    await send(io, broker, delays.slice(0, 10), gone, "others");
+    // Behind them, in the same shard.
+    for (const number of [1, 2]) {
+      const batchId = Uint8Array.of(number, ...new Uint8Array(15));
+      await send(io, broker, delays, { batchId, firstAttemptAt });
+    }
+    await broker.deleteTopic(io, "others", { force: true });
+    io.clock.pass(20_000);
+    const commit = io.store.commit.bind(io.store);
+    let isLost = true;
+    io.store.commit = async (writes, until) => {
+      if (writes.length > 1 || !isLost) return commit(writes, until);
+      isLost = false;
+      return { outcome: "unknown" };
+    };
+    for (let again = 0; again < 3; again++) {
+      await broker.timers.deliverDue(io);
+      io.clock.pass(1_000);
+    }
+    expect(isLost).toBe(false);
+    expect(await messagesIn(io, broker, queue)).toHaveLength(1_200);
+  });
+
+  it("are looked at from where something came late, also when the first look fails", async () => {
+    const { io, broker, others, queue } = await world();
+    await send(io, broker, [{ delayMs: 5_000 }], shardZero(io));
+    io.clock.pass(10_000);
+    await broker.timers.deliverDue(io);
+    io.clock.pass(1_000);
+    const behind = [{ deliverAt: io.clock.now() - 5_500 }];
+    const [late] = await send(io, others[0] as Broker, behind, shardZero(io));
+    broker.timers.rewind(minuteShardOfTimer(nameOf(late)));
+    io.store.beforeCommit = async () => {
+      throw new Unavailable("for a while");
+    };
+    await expect(broker.timers.deliverDue(io)).rejects.toThrow(Unavailable);
+    io.store.beforeCommit = undefined;
+    io.clock.pass(1_000);
+    await broker.timers.deliverDue(io);
+    expect(await messagesIn(io, broker, queue)).toHaveLength(2);
+  });
+
+  it("have their alarm set by the next that is sent, where it could not be set", async () => {
+    const { io, broker } = await world();
+    const alarms: string[] = [];
+    const at = io.clock.now() + 10 * minute;
+    const set = async (id: string) => {
+      alarms.push(id);
+      if (alarms.length === 1) throw new Unavailable("once");
+    };
+    const counted = { ...io, alarm: { ...io.alarm, set } };
+    for (let number = 0; number < 4; number++)
+      await send(counted, broker, [{ deliverAt: at + number }], shardZero(io));
+    expect(alarms).toHaveLength(2);
+  });
+
+  it("ask for few alarms however many are sent when they are due already", async () => {
+    const { io, broker } = await world();
+    let alarms = 0;
+    const alarm = { ...io.alarm, set: async () => void alarms++ };
+    const counted = { ...io, alarm };
+    for (let number = 0; number < 400; number++) {
+      await send(counted, broker, [{ delayMs: 0 }]);
+      io.clock.pass(5);
+    }
+    // 8 shards, 2 seconds, and what the first of a shard asks for.
+    expect(alarms).toBeLessThanOrEqual(8 * 3);
+  });
+
   it("are delivered in few commits when many messages are due at once", async () => {
     const { io, broker, queue } = await world();
     const at = io.clock.now() + 10 * minute;
@@ -213,6 +309,12 @@ describe("minutes with delayed messages", () => {
   });
 });
 
+/** Of batches that all have their timers in one shard. */
+function shardZero(io: Ports) {
+  const batchId = Uint8Array.of(...io.random.bytes(15), 0);
+  return { batchId, firstAttemptAt: io.clock.now() };
+}
+
 async function world(queues = 1) {
   const plain = memoryPorts(new VirtualClock());
   const io = { ...plain, store: new HookedStore(plain.store) };
@@ -227,9 +329,10 @@ function send(
   broker: Broker,
   messages: readonly Partial<OutgoingMessage>[],
   once: { batchId?: Uint8Array; firstAttemptAt?: number } = {},
+  topic = "orders",
 ) {
   const outgoing = messages.map((message, index) => ({ body: Uint8Array.of(index), ...message }));
-  return sendMessages(io, broker, { topic: "orders", messages: outgoing, ...once });
+  return sendMessages(io, broker, { topic, messages: outgoing, ...once });
 }
 
 function nameOf(result: Awaited<ReturnType<typeof send>>[number] | undefined) {
