@@ -3,6 +3,7 @@ import { Broker } from "../../../src/broker/broker.ts";
 import { limits } from "../../../src/broker/limits.ts";
 import { decodeBatch } from "../../../src/broker/log/batch.ts";
 import { placedBatches } from "../../../src/broker/log/batch-row.ts";
+import { metered, Usage } from "../../../src/broker/metering.ts";
 import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
 import { keys, partitions, type QueueId } from "../../../src/broker/schema.ts";
@@ -290,6 +291,46 @@ describe("minutes with delayed messages", () => {
     }
     // 8 shards, 2 seconds, and what the first of a shard asks for.
     expect(alarms).toBeLessThanOrEqual(8 * 3);
+  });
+
+  it("cost so many units to send and to deliver", async () => {
+    const { io, broker } = await world();
+    const at = io.clock.now() + 10 * minute;
+    const message = { body: new Uint8Array(300), deliverAt: at };
+    const writeUnits = async (work: (own: Ports) => Promise<unknown>) => {
+      const usage = new Usage();
+      await work(metered(io, usage));
+      return usage.writeUnits;
+    };
+    const table = {
+      "send, the minute unknown": await writeUnits((own) =>
+        send(own, broker, [message], shardZero(io)),
+      ),
+      send: await writeUnits((own) =>
+        send(own, broker, [{ ...message, deliverAt: at + minute / 2 }], shardZero(io)),
+      ),
+      "deliver one": await writeUnits(async (own) => {
+        io.clock.pass(10 * minute);
+        // The segment is opened by what is sent at once.
+        await send(io, broker, [{}]);
+        await broker.timers.deliverDue(own);
+      }),
+      "deliver 97 at once": await writeUnits(async (own) => {
+        const many = Array.from({ length: 96 }, () => ({
+          ...message,
+          deliverAt: at + minute / 2 + 1,
+        }));
+        await send(io, broker, many, shardZero(io));
+        io.clock.pass(minute);
+        await broker.timers.deliverDue(own);
+      }),
+    };
+    expect(table).toEqual({
+      "send, the minute unknown": 4,
+      send: 1,
+      "deliver one": 6,
+      "deliver 97 at once": 270,
+    });
   });
 
   it("are delivered in few commits when many messages are due at once", async () => {
