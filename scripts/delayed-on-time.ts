@@ -46,6 +46,7 @@ const beginsInMs = 3_000;
 const lateMsMax = 20_000;
 /** So much later than a bare timer the 99th percentile may be (ms). */
 const allowedMs = 50;
+const timesMax = 3;
 
 const { rounds, controlOnly, random } = readCommandLine("delayed-on-time", { rounds: 10 });
 
@@ -133,25 +134,28 @@ async function bareTimers(instants: readonly number[]): Promise<number[]> {
 
 const early: Patch = {
   file: "src/broker/timers/timers.ts",
-  find: "timerNameOf(item).dueAt <= readAt",
-  replace: "timerNameOf(item).dueAt <= readAt + 20",
+  find: "to: offsetKey(readAt + 1),",
+  replace: "to: offsetKey(readAt + 21),",
 };
 
+/** Other work on the machine comes in between: what is too late is measured again, what is wrong is not. */
 async function real(): Promise<boolean> {
-  say("the server as it is");
-  const outcome = await deliverOnTime(await buildServer("on-time-plain"), rounds);
-  const { violations, p99, bareP99 } = outcome;
-  return [
-    judge("none early, each once, nothing else lost", violations.length === 0),
-    judge(
+  const bundle = await buildServer("on-time-plain");
+  for (let time = 1; ; time++) {
+    say(`the server as it is${time > 1 ? `, measured again, ${time} of ${timesMax}` : ""}`);
+    const { violations, p99, bareP99, loadPerSecond: sent } = await deliverOnTime(bundle, rounds);
+    const isRight = judge("none early, each once, nothing else lost", violations.length === 0);
+    const isOnTime = judge(
       `99 of 100 are received within ${p99} ms, a bare timer rings within ${bareP99} ms: ${allowedMs} more allowed`,
       p99 <= bareP99 + allowedMs,
-    ),
-    judge(
-      `${outcome.loadPerSecond} others a second, ${loadPerSecond} demanded`,
-      outcome.loadPerSecond >= 0.97 * loadPerSecond,
-    ),
-  ].every(Boolean);
+    );
+    const isLoaded = judge(
+      `${sent} others a second, ${loadPerSecond} demanded`,
+      sent >= 0.97 * loadPerSecond,
+    );
+    if (!isRight || time === timesMax || (isOnTime && isLoaded))
+      return isRight && isOnTime && isLoaded;
+  }
 }
 
 async function control(): Promise<boolean> {

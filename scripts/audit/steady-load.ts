@@ -9,7 +9,8 @@ const messagesPerBatch = 25;
 /** Sends so many messages a second, in batches, at a pace that does not wait for the answers. */
 export class SteadyLoad {
   acknowledged = 0;
-  readonly begunAt = Date.now();
+  readonly #begunAt = Date.now();
+  #endedAt = 0;
   #going = true;
   readonly #running: Promise<unknown>;
 
@@ -19,20 +20,21 @@ export class SteadyLoad {
       Array.from({ length: connections }, (_, index) =>
         this.#send(url, topic, {
           everyMs,
-          firstAt: this.begunAt + (index * everyMs) / connections,
+          firstAt: this.#begunAt + (index * everyMs) / connections,
         }),
       ),
     );
   }
 
-  /** Messages a second that were acknowledged so far. */
+  /** Messages a second that were acknowledged while it lasted. */
   get perSecond(): number {
-    return Math.round((1_000 * this.acknowledged) / (Date.now() - this.begunAt));
+    return Math.round((1_000 * this.acknowledged) / (this.#endedAt - this.#begunAt));
   }
 
   async stop(): Promise<void> {
     this.#going = false;
     await this.#running;
+    this.#endedAt = Date.now();
   }
 
   async #send(

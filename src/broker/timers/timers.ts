@@ -48,6 +48,8 @@ const timersAtOnce = 48;
 /** Bytes of one put, below the limit of a commit. */
 const putBytesMax = 2 * 1_048_576;
 const visitPageItems = 500;
+/** What is not due yet is read for its first instant alone. */
+const nextPageItems = 4;
 /** Minutes are read in small pages: few have begun, and those to come may be many. */
 const minutesPageItems = 64;
 /**
@@ -374,18 +376,16 @@ export class Timers {
       const page = await io.store.scan({
         partition: partitions.timers(minuteShard),
         from,
+        to: offsetKey(readAt + 1),
         limit: visitPageItems,
         bytesMax: limits.pullBytesMax,
       });
-      const waiting = page.items.filter(isWaiting);
-      const due = waiting.filter((item) => timerNameOf(item).dueAt <= readAt);
+      const due = page.items.filter(isWaiting);
       const failedAt = await this.#deliverAll(io, due);
-      const next = waiting[due.length];
-      const last = page.items.at(-1);
-      const isLast = next !== undefined || !page.more || last === undefined;
+      const last = page.more ? page.items.at(-1) : undefined;
       // What others write late may come to lie where this page was empty.
       const settledTo = readAt - writtenLateMs;
-      const readTo = isLast ? settledTo : dueAtOf(last.key.sort);
+      const readTo = last === undefined ? settledTo : dueAtOf(last.key.sort);
       if (isSettled) delivered.doneTo = Math.max(fromDueAt, Math.min(readTo, settledTo));
       isSettled &&= readTo <= settledTo;
       if (failedAt !== undefined) {
@@ -394,9 +394,10 @@ export class Timers {
         delivered.waitingAt = earlier(delivered.waitingAt, io.clock.now() + lookEveryMs);
         isSettled = false;
       }
-      if (next !== undefined)
-        delivered.waitingAt = earlier(delivered.waitingAt, timerNameOf(next).dueAt);
-      if (isLast) return delivered;
+      if (last === undefined) {
+        const nextAt = await nextDueAt(io, minuteShard, readAt + 1);
+        return { ...delivered, waitingAt: earlier(delivered.waitingAt, nextAt) };
+      }
       from = concatBytes([last.key.sort, zero]);
       // Where nothing had to be delivered, nobody else got a turn.
       if (due.length === 0) await io.clock.sleep(1);
@@ -550,6 +551,19 @@ function portions(timers: readonly NewTimer[]): NewTimer[][] {
     } else last.push(timer);
   }
   return all;
+}
+
+/** When the first message is due of those of a minute that wait and are due from an instant on. */
+async function nextDueAt(
+  io: Ports,
+  minuteShard: MinuteShard,
+  fromDueAt: number,
+): Promise<number | undefined> {
+  const range = { partition: partitions.timers(minuteShard), from: offsetKey(fromDueAt) };
+  // Nearly always the first one; those before it were recalled.
+  for await (const item of allItems(io, range, nextPageItems))
+    if (isWaiting(item)) return timerNameOf(item).dueAt;
+  return undefined;
 }
 
 async function* allItems(
