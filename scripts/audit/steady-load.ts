@@ -3,8 +3,8 @@ import { encodeBatch } from "../../src/broker/log/batch.ts";
 import { pause } from "./delayed.ts";
 import { call, oneConnection } from "./http.ts";
 
-const connections = 16;
-const messagesPerBatch = 25;
+const connections = 8;
+const messagesPerBatch = 50;
 
 /** Sends so many messages a second, in batches, at a pace that does not wait for the answers. */
 export class SteadyLoad {
