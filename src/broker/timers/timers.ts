@@ -173,22 +173,9 @@ export class Timers {
    * and to run twice at once. Answers when there is something to do next, as far as is known.
    */
   async deliverDue(io: Ports): Promise<number | undefined> {
-    const now = io.clock.now();
-    const begun: BegunMinute[] = [];
-    let nextAt: number | undefined;
-    const minutes = allItems(io, { partition: partitions.minutes }, minutesPageItems);
-    for await (const { key, version } of minutes) {
-      const minuteShard = minuteShardOf(key.sort);
-      if (startOf(minuteShard.minute) > now) {
-        nextAt = startOf(minuteShard.minute);
-        break;
-      }
-      begun.push({ minuteShard, version });
-    }
-    this.#forgetAllBut(begun);
-    const visits = await Promise.allSettled(begun.map((entry) => this.#visit(io, entry)));
-    const failed = visits.find((visit) => visit.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const { running, nextAt } = await this.#beginVisits(io);
+    const visits = await Promise.allSettled(running);
+    for (const visit of visits) if (visit.status === "rejected") throw visit.reason;
     return visits
       .map((visit) => (visit.status === "fulfilled" ? visit.value : undefined))
       .reduce(earlier, nextAt);
@@ -208,19 +195,35 @@ export class Timers {
   ): Promise<void> {
     const stop = () => this.#poke.abort();
     signal?.addEventListener("abort", stop);
+    // Nobody waits for them: what is due elsewhere meanwhile is not late because of them.
+    const underWay = new Map<Promise<unknown>, Promise<void>>();
     while (io.clock.now() < until && signal?.aborted !== true) {
       // Made before the look, so that what is written meanwhile is not slept over.
       this.#poke = new AbortController();
       this.#wakeAt = 0;
-      const nextAt = await this.deliverDue(io).catch((error: unknown) => {
+      let nextAt: number | undefined;
+      try {
+        const begun = await this.#beginVisits(io);
+        ({ nextAt } = begun);
+        for (const visit of begun.running) {
+          if (underWay.has(visit)) continue;
+          const ended = visit
+            .then(() => {}, onError)
+            .then(() => {
+              underWay.delete(visit);
+              this.#poke.abort();
+            });
+          underWay.set(visit, ended);
+        }
+      } catch (error) {
         onError(error);
-        return undefined;
-      });
+      }
       const now = io.clock.now();
       this.#wakeAt = Math.min(nextAt ?? until, now + lookEveryMs, until);
       await io.clock.sleep(Math.max(1, this.#wakeAt - now), this.#poke.signal);
     }
     signal?.removeEventListener("abort", stop);
+    await Promise.all(underWay.values());
   }
 
   /** An alarm rang for a minute: something may have been written into it behind what was done. */
@@ -315,25 +318,59 @@ export class Timers {
       if (!names.has(name) && running === undefined) this.#visited.delete(name);
   }
 
-  /** Visits one minute and shard, unless there is nothing to do yet. Answers when there is, as far as is known. */
-  #visit(io: Ports, entry: BegunMinute): Promise<number | undefined> {
-    const name = nameOf(entry.minuteShard);
-    const visited = this.#visited.get(name) ?? {
+  /**
+   * Visits all minutes that have begun, but those where there is nothing to do yet. `nextAt`: when there is, or when a
+   * minute to come begins.
+   */
+  async #beginVisits(io: Ports): Promise<{
+    readonly running: Promise<number | undefined>[];
+    readonly nextAt: number | undefined;
+  }> {
+    const now = io.clock.now();
+    const begun: BegunMinute[] = [];
+    let nextAt: number | undefined;
+    const minutes = allItems(io, { partition: partitions.minutes }, minutesPageItems);
+    for await (const { key, version } of minutes) {
+      const minuteShard = minuteShardOf(key.sort);
+      if (startOf(minuteShard.minute) > now) {
+        nextAt = startOf(minuteShard.minute);
+        break;
+      }
+      begun.push({ minuteShard, version });
+    }
+    this.#forgetAllBut(begun);
+    const running: Promise<number | undefined>[] = [];
+    for (const entry of begun) {
+      const visited = this.#visitedOf(entry.minuteShard);
+      if (visited.running === undefined && now < visited.nextAt) {
+        nextAt = earlier(nextAt, visited.nextAt);
+        continue;
+      }
+      // Two at once in one process would only get into each other's way.
+      visited.running ??= this.#visit(io, entry, visited).finally(() => {
+        visited.running = undefined;
+      });
+      running.push(visited.running);
+    }
+    return { running, nextAt };
+  }
+
+  #visitedOf(minuteShard: MinuteShard): Visited {
+    const name = nameOf(minuteShard);
+    const known = this.#visited.get(name);
+    if (known !== undefined) return known;
+    const visited: Visited = {
       nextAt: 0,
       doneTo: 0,
       rewoundTo: Number.POSITIVE_INFINITY,
       running: undefined,
     };
     this.#visited.set(name, visited);
-    if (io.clock.now() < visited.nextAt) return Promise.resolve(visited.nextAt);
-    // Two at once in one process would only get into each other's way.
-    visited.running ??= this.#visitNow(io, entry, visited).finally(() => {
-      visited.running = undefined;
-    });
-    return visited.running;
+    return visited;
   }
 
-  async #visitNow(
+  /** Visits one minute and shard. Answers when there is something to do there next, as far as is known. */
+  async #visit(
     io: Ports,
     { minuteShard, version }: BegunMinute,
     visited: Visited,

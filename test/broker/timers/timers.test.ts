@@ -266,6 +266,28 @@ describe("minutes with delayed messages", () => {
     expect(await messagesIn(io, broker, queue)).toHaveLength(2);
   });
 
+  it("do not wait for each other: what is due in one is delivered while another is stuck", async () => {
+    const { io, broker } = await world(2);
+    const { id: topicId } = await broker.topics.get(io, "orders");
+    const shardOne = { ...shardZero(io), batchId: new Uint8Array(16).fill(1) };
+    await send(io, broker, [{ queue: 0, delayMs: 1_000 }], shardZero(io));
+    await send(io, broker, [{ queue: 1, delayMs: 2_000 }], shardOne);
+    const commit = io.store.commit.bind(io.store);
+    io.store.commit = async (writes, until) => {
+      const [first] = writes;
+      const partition = partitions.batches({ topicId, queue: 0 }, { base: 0, part: 0 });
+      if (first !== undefined && Buffer.compare(first.key.partition, partition) === 0)
+        await io.clock.sleep(10_000);
+      return commit(writes, until);
+    };
+    const lateness: number[] = [];
+    broker.timers.onDelivered = (late) => lateness.push(late);
+    await broker.timers.walk(io, io.clock.now() + 5_000, { onError: rethrow });
+    expect(lateness[0]).toBeLessThan(10);
+    // And whoever walks ends with all that he began.
+    expect(lateness[1]).toBeGreaterThanOrEqual(10_000);
+  });
+
   it("have their alarm set by the next that is sent, where it could not be set", async () => {
     const { io, broker } = await world();
     const alarms: string[] = [];
