@@ -28,6 +28,7 @@ const audits = [
     "fuzz",
   ],
   ...["ten-million", "functions-die", "alarm-dead"],
+  ...["delayed-on-time", "delayed-flood", "delayed-restart", "delayed-retries", "recall-races"],
 ];
 /** What an audit ends with where there is no strace or none may be used, or no emulator of AWS. */
 const notShown = { durable: [3, 4], "functions-die": [3], "alarm-dead": [3] };

@@ -4,9 +4,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { makeTemporaryFolder } from "./adapters/local/temporary-folder.ts";
+import { call } from "./support/http-client.ts";
 import { type ServerProcess, startServerProcess } from "./support/server-process.ts";
 
-/** The first five minutes as README tells them, in their order, and what it says that they print. */
+/** The commands that README tells, in their order, and what it says that they print. */
 const root = fileURLToPath(new URL("..", import.meta.url));
 const defaultPort = 1290;
 const run = promisify(execFile);
@@ -19,7 +20,7 @@ interface Block {
 test("the first five minutes print what README shows, also after a kill", async () => {
   const { scripts } = JSON.parse(await readFile(`${root}package.json`, "utf8"));
   const kill = `pkill -9 -f '${scripts.start}'`;
-  const blocks = blocksOf(await readFile(`${root}README.md`, "utf8"), "The first five minutes");
+  const blocks = await blocksOf("The first five minutes");
   const commands = blocks.filter(({ language }) => language === "sh").map(({ lines }) => lines);
   expect(commands.map(([first = ""]) => first.split(" ")[0])).toEqual([
     "npm",
@@ -41,11 +42,8 @@ test("the first five minutes print what README shows, also after a kill", async 
         await server.exited;
         server = await startServerProcess(["--port", port, "--data", folder.path]);
       } else if (lines[0]?.startsWith("curl ")) {
-        const [line, ...others] = lines;
-        expect(others).toEqual([]);
-        const shown = blocks[index + 1];
-        expect(shown?.language).toBe("json");
-        expect(masked(await printedBy(line, port))).toBe(masked(shown?.lines.join("\n") ?? ""));
+        const { shown, printed } = await runShown(blocks, index, port);
+        expect(masked(printed)).toBe(masked(shown));
       }
     }
   } finally {
@@ -53,6 +51,49 @@ test("the first five minutes print what README shows, also after a kill", async 
     await folder.remove();
   }
 });
+
+test("a message is delayed, found and recalled as README shows", async () => {
+  const blocks = await blocksOf("Later, and never mind");
+  const folder = await makeTemporaryFolder();
+  const server = await startOnDefaultPort(folder.path);
+  const { port } = new URL(server.url);
+  try {
+    // The topic of the first five minutes.
+    await call(server.url, "PUT", "/v1/topics/orders", { json: { queues: 4 } });
+    let handle = { shown: "", printed: "" };
+    let commands = 0;
+    for (const [index, { language }] of blocks.entries()) {
+      if (language !== "sh") continue;
+      const { shown, printed } = await runShown(blocks, index, port, handle);
+      expect(masked(printed)).toBe(masked(shown));
+      if (commands++ === 0) handle = { shown: handleIn(shown), printed: handleIn(printed) };
+    }
+    expect(commands).toBe(3);
+    expect((await call(server.url, "GET", "/v1/delayed")).json.delayed).toEqual([]);
+  } finally {
+    await server.stop();
+    await folder.remove();
+  }
+});
+
+/** Runs the one line of a block and answers what README shows behind it, and what was printed. */
+async function runShown(
+  blocks: readonly Block[],
+  index: number,
+  port: string,
+  handle = { shown: "", printed: "" },
+): Promise<{ readonly shown: string; readonly printed: string }> {
+  const [line = "", ...others] = blocks[index]?.lines ?? [];
+  expect(others).toEqual([]);
+  const shown = blocks[index + 1];
+  expect(["json", "text"]).toContain(shown?.language);
+  const printed = await printedBy(line.replace(handle.shown, handle.printed), port);
+  return { shown: shown?.lines.join("\n") ?? "", printed };
+}
+
+function handleIn(answer: string): string {
+  return JSON.parse(answer).results[0].recallHandle;
+}
 
 /** Another server may be using the port; then the line is run with the port that is free. */
 async function startOnDefaultPort(data: string): Promise<ServerProcess> {
@@ -76,7 +117,8 @@ function masked(text: string): string {
   return text.replace(/"[0-9a-f]{32,}"/g, '"<id>"').replace(/\b\d{13}\b/g, "<time>");
 }
 
-function blocksOf(readme: string, title: string): Block[] {
+async function blocksOf(title: string): Promise<Block[]> {
+  const readme = await readFile(`${root}README.md`, "utf8");
   const [, section = ""] = readme.split(`\n## ${title}\n`);
   const [text = ""] = section.split("\n## ");
   return [...text.matchAll(/^```(\w+)\n([\s\S]*?)\n```$/gm)].map(

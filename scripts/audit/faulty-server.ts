@@ -35,9 +35,9 @@ export function faultyStore(seed: number): readonly Patch[] {
 export const acknowledgeBeforeWrite: readonly Patch[] = [
   {
     file: appender,
-    find: "const result = await commitUntilDecided(io, puts",
+    find: "const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));",
     replace: `this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });
-      const result = await commitUntilDecided(io, puts`,
+      const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));`,
   },
   {
     file: appender,

@@ -7,20 +7,20 @@ import type { MessageIn } from "./schemas.ts";
 
 /** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
 export function fromJson(
-  { body, bodyEncoding, tag, keys, properties, messageId, messageGroup, queue, bornAt }: MessageIn,
+  { body, bodyEncoding, ...message }: MessageIn,
   path: string,
 ): OutgoingMessage {
   return {
     body:
       bodyEncoding === "base64" ? fromBase64(body, `${path}.body`) : fromUtf8(body, `${path}.body`),
-    ...(tag === undefined ? {} : { tag }),
-    ...(keys === undefined ? {} : { keys }),
-    ...(properties === undefined ? {} : { properties }),
-    ...(messageId === undefined ? {} : { messageId }),
-    ...(messageGroup === undefined ? {} : { messageGroup }),
-    ...(queue === undefined ? {} : { queue }),
-    ...(bornAt === undefined ? {} : { bornAt }),
+    ...given(message),
   };
+}
+
+/** Without the fields that are absent. */
+function given<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 /** Where batches and messages lie. */

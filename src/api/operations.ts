@@ -1,4 +1,5 @@
 import type { Operation } from "./operation.ts";
+import { listDelayed, recall } from "./operations/delayed.ts";
 import { describeOf } from "./operations/describe.ts";
 import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
 import { health } from "./operations/health.ts";
@@ -32,6 +33,8 @@ const table: readonly Operation[] = [
   commitOffsets,
   getOffsets,
   getLag,
+  recall,
+  listDelayed,
   health,
 ];
 

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { limits } from "../broker/limits.ts";
+import { delayLevels } from "../broker/timers/delay.ts";
 import { topicTypes } from "../broker/topics/topic.ts";
 
 /** The schemas that several operations share. What they refuse never reaches the broker. */
@@ -105,6 +106,9 @@ export const messageIn = z.strictObject({
   messageGroup: z.string().optional(),
   queue: queueNumber.optional(),
   bornAt: instant.optional(),
+  deliverAt: instant.optional(),
+  delayMs: z.int().min(0).max(limits.delayMsMax).optional(),
+  delayLevel: z.int().min(1).max(delayLevels.length).optional(),
 });
 export type MessageIn = z.output<typeof messageIn>;
 

@@ -3,8 +3,10 @@ import { doDropLarge } from "./log/large-batches.ts";
 import { Log } from "./log/log.ts";
 import type { LogSettings } from "./log/log-settings.ts";
 import { doSegmentWork } from "./log/segment-work.ts";
+import type { AlarmId } from "./ports/alarm.ts";
 import { Unavailable } from "./ports/failures.ts";
 import type { Ports } from "./ports/ports.ts";
+import { minuteOfAlarm, Timers, walkedUntil } from "./timers/timers.ts";
 import { doTopicDeletion } from "./topics/topic-deletion.ts";
 import { Topics } from "./topics/topics.ts";
 import type { DueWork } from "./work/work.ts";
@@ -24,12 +26,14 @@ export class Broker {
   readonly topics = new Topics();
   readonly log: Log;
   readonly groupOffsets = new GroupOffsets();
+  readonly timers: Timers;
   #sweeping: Promise<void> | undefined;
   #sweepAgain = false;
 
   constructor(ports: Ports, settings: Partial<LogSettings> = {}) {
     this.ports = ports;
     this.log = new Log(settings);
+    this.timers = new Timers(this.log, this.topics);
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */
@@ -71,7 +75,23 @@ export class Broker {
     }
   }
 
+  /**
+   * An alarm rang. One for delayed messages has their minute walked to its end, at most until `until`; any other has the
+   * broker sweep. What fails in a walk is told to `onError` and tried again while it lasts.
+   */
+  async ring(
+    io: Ports,
+    alarm: AlarmId,
+    { until, onError }: { readonly until: number; readonly onError: (error: unknown) => void },
+  ): Promise<void> {
+    const minute = minuteOfAlarm(alarm);
+    if (minute === undefined) return await this.sweep(io);
+    this.timers.rewind(minute);
+    await this.timers.walk(io, Math.min(until, walkedUntil(minute)), { onError });
+  }
+
   async #sweepOnce(io: Ports): Promise<void> {
+    await this.timers.deliverDue(io);
     const damages: Error[] = [];
     let next: number | undefined = io.clock.now();
     for (let step = 0; step < sweepStepsMax; step++) {

@@ -35,6 +35,11 @@ export const limits = {
   /** Keys and values of the properties, the tag and the keys of one message, in UTF-8 bytes. */
   propertyBytesMax: 16 * KB,
 
+  /** A message waits for at most so long, a year. */
+  delayMsMax: 366 * 24 * 60 * minute,
+  /** A timer that was delivered or recalled is kept so long, for those who ask late. */
+  timerKeptMs: 24 * 60 * minute,
+
   pullMessagesMax: 1_024,
   pullBytesMax: 4 * MB,
   waitMsMax: 20 * second,

@@ -1,4 +1,4 @@
-import { concatBytes, hex, readU64, utf8, writeU16, writeU32, writeU64 } from "./bytes.ts";
+import { concatBytes, hex, readU32, readU64, utf8, writeU16, writeU32, writeU64 } from "./bytes.ts";
 import type { BlobKey } from "./ports/blobs.ts";
 import type { Key } from "./ports/store.ts";
 
@@ -14,6 +14,8 @@ import type { Key } from "./ports/store.ts";
  * | B      | topic, queue, base, part | base offset   | batch row     | once                               |
  * | G      | topic, queue             | group name    | group offset  | by compare and set                 |
  * | W      | (one)                    | due time, id  | work item     | with what makes it necessary       |
+ * | M      | minute, shard            | due time, id  | timer         | once, then turned once             |
+ * | N      | (one)                    | minute, shard | nothing       | before the timers of that minute   |
  *
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
@@ -30,6 +32,12 @@ export interface QueueId {
   readonly queue: number;
 }
 
+/** Timers that are due in one minute (since the epoch), in so many shards that a flood of them spreads. */
+export interface MinuteShard {
+  readonly minute: number;
+  readonly shard: number;
+}
+
 /** A segment of a queue. Of several parts with one base only the last one ever holds messages. */
 export interface SegmentId {
   readonly base: number;
@@ -40,6 +48,9 @@ export const partitions = {
   topics: utf8("T"),
   work: utf8("W"),
   segments: (queue: QueueId) => queuePartition("S", queue),
+  minutes: utf8("N"),
+  timers: ({ minute, shard }: MinuteShard) =>
+    concatBytes([utf8("M"), u32(minute), Uint8Array.of(shard)]),
   batches: (queue: QueueId, segment: SegmentId) =>
     concatBytes([queuePartition("B", queue), offsetKey(segment.base), u16(segment.part)]),
   groupOffsets: (queue: QueueId) => queuePartition("G", queue),
@@ -55,6 +66,14 @@ export const keys = {
   groupOffset: (queue: QueueId, group: string): Key => ({
     partition: partitions.groupOffsets(queue),
     sort: utf8(group),
+  }),
+  timer: (minuteShard: MinuteShard, dueAt: number, id: Uint8Array): Key => ({
+    partition: partitions.timers(minuteShard),
+    sort: concatBytes([offsetKey(dueAt), id]),
+  }),
+  minute: ({ minute, shard }: MinuteShard): Key => ({
+    partition: partitions.minutes,
+    sort: concatBytes([u32(minute), Uint8Array.of(shard)]),
   }),
   work: (dueAt: number, id: string): Key => ({
     partition: partitions.work,
@@ -91,7 +110,12 @@ export function queueOffsetOf(sort: Uint8Array): number {
   return readU64(sort, 0);
 }
 
-/** When a work item is due, from its sort key (ms). */
+/** Which minute and shard an entry of theirs is for. */
+export function minuteShardOf(sort: Uint8Array): MinuteShard {
+  return { minute: readU32(sort, 0), shard: sort[4] ?? 0 };
+}
+
+/** When a work item or a timer is due, from its sort key (ms). */
 export function dueAtOf(sort: Uint8Array): number {
   return readU64(sort, 0);
 }
@@ -112,6 +136,12 @@ function queuePartition(letter: string, { topicId, queue }: QueueId): Uint8Array
   bytes.set(utf8(letter));
   writeU32(bytes, 1, topicId);
   writeU16(bytes, 5, queue);
+  return bytes;
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  writeU32(bytes, 0, value);
   return bytes;
 }
 

@@ -10,6 +10,7 @@ import { SystemRandom } from "../adapters/local/system-random.ts";
 import { operations } from "../api/operations.ts";
 import { Broker } from "../broker/broker.ts";
 import { limits } from "../broker/limits.ts";
+import { minuteOfAlarm } from "../broker/timers/timers.ts";
 import { DataFolderError, openDataFolder } from "./data-folder.ts";
 import { startServer } from "./server.ts";
 import { readSettings, type Settings, SettingsError, usage } from "./settings.ts";
@@ -37,7 +38,18 @@ async function run(settings: Settings): Promise<void> {
   const random = new SystemRandom();
   const store = await LmdbStore.open({ path: folder.store, clock });
   const blobs = await FileBlobs.open({ folder: folder.blobs, clock });
-  const alarm = new LocalAlarm({ store, clock, random, ring: () => sweep(), onError: logError });
+  const alarm = new LocalAlarm({
+    store,
+    clock,
+    random,
+    // Delayed messages are walked all the time.
+    ring: async (id) => {
+      const minute = minuteOfAlarm(id);
+      if (minute === undefined) await sweep();
+      else broker.timers.rewind(minute);
+    },
+    onError: logError,
+  });
   const compression = new NodeCompression();
   const ports = { store, blobs, alarm, clock, random, compression };
   // A file costs more than a row, whatever its size.
@@ -48,7 +60,13 @@ async function run(settings: Settings): Promise<void> {
 
   const stopped = terminated();
   const server = await startServer({ ...settings, token, broker, operations, onError: logError });
+  broker.timers.onDamaged = logError;
   alarm.start();
+  const stopWalking = new AbortController();
+  const walking = broker.timers.walk(broker.ports, Number.POSITIVE_INFINITY, {
+    signal: stopWalking.signal,
+    onError: logError,
+  });
   expirySweep.start();
   const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
   await sweep().catch(logError);
@@ -56,6 +74,8 @@ async function run(settings: Settings): Promise<void> {
 
   await stopped;
   clearInterval(sweeping);
+  stopWalking.abort();
+  await walking;
   await server.close();
   await alarm.close();
   await expirySweep.close();

@@ -457,6 +457,165 @@ export function runApiSuite(target: Target): void {
       });
     });
 
+    describe("delayed messages", () => {
+      interface Waiting {
+        readonly messageId: string;
+        readonly deliverAt: number;
+        readonly recallHandle: string;
+      }
+
+      async function sendDelayed(topic: string, ...messages: object[]): Promise<Waiting[]> {
+        const { status, json } = await send(topic, ...messages);
+        expect(status).toBe(200);
+        return json.results;
+      }
+
+      const recall = (waiting: Waiting | undefined) =>
+        ask("DELETE", `/v1/delayed/${waiting?.recallHandle}`);
+
+      it("are answered with when they are due and a handle, and are there then, with every field", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const message = { body: "later", tag: "t", keys: ["k"], properties: { a: "b" } };
+        const before = Date.now();
+        const deliverAt = before + 400;
+        const results = await sendDelayed(
+          topic,
+          { ...message, delayMs: 300 },
+          { body: "at", deliverAt: new Date(deliverAt).toISOString(), messageId: "mine" },
+          { body: "level", delayLevel: 1 },
+          { body: "now" },
+        );
+        expect(results).toMatchObject([
+          { status: "SEND_OK", deliverAt: expect.any(Number) },
+          { status: "SEND_OK", deliverAt, messageId: "mine" },
+          { status: "SEND_OK", deliverAt: expect.any(Number) },
+          { status: "SEND_OK", offset: 0 },
+        ]);
+        expect(results[3]).not.toHaveProperty("deliverAt");
+        expect(new Set(results.map(({ messageId }) => messageId)).size).toBe(4);
+        for (const each of results.slice(0, 3)) {
+          expect(each).not.toHaveProperty("offset");
+          expect(each.recallHandle).toMatch(/^[0-9a-f]{52}$/);
+        }
+        const [first, , third] = results;
+        expect(first?.deliverAt).toBeGreaterThanOrEqual(before + 300);
+        expect(third?.deliverAt).toBeGreaterThanOrEqual(before + 1_000);
+
+        const found = [];
+        for (let offset = 1; offset < 4; offset++) {
+          const { json } = await pull(topic, 0, offset, "&waitMs=10000");
+          found.push(json.messages[0]);
+        }
+        expect(found).toMatchObject([
+          { ...message, messageId: first?.messageId },
+          { body: "at", messageId: "mine" },
+          { body: "level", messageId: third?.messageId },
+        ]);
+        for (const [index, { storedAt }] of found.entries())
+          expect(storedAt).toBeGreaterThanOrEqual(results[index]?.deliverAt ?? 0);
+      });
+
+      it("whose instant has passed are delivered at once, also of a topic that takes no others", async () => {
+        const topic = await newTopic({ queues: 1, type: "DELAY" });
+        await sendDelayed(topic, { body: "a", delayMs: 0 }, { body: "b", deliverAt: 1_000 });
+        for (let offset = 0; offset < 2; offset++) {
+          const { json } = await pull(topic, 0, offset, "&waitMs=10000");
+          expect(json.messages).not.toEqual([]);
+        }
+      });
+
+      it("are recalled, again the same; one that was delivered is told where", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const [one, two] = await sendDelayed(
+          topic,
+          { body: "recalled", delayMs: 60_000 },
+          { body: "delivered", delayMs: 100 },
+        );
+        for (let again = 0; again < 3; again++) {
+          const { status, bytes } = await recall(one);
+          expect([status, bytes.length]).toEqual([204, 0]);
+        }
+        await pull(topic, 0, 0, "&waitMs=10000");
+        for (let again = 0; again < 2; again++) {
+          expect(await recall(two)).toMatchObject({
+            status: 409,
+            json: { code: "recall_too_late", details: { topic, queue: 0, offset: 0 } },
+          });
+        }
+        expect((await pull(topic, 0, 0)).json.messages).toMatchObject([{ body: "delivered" }]);
+      });
+
+      it("wait once, however often they are sent", async () => {
+        const topic = await newTopic({ queues: 2 });
+        const json = {
+          messages: [
+            { body: "a", delayMs: 700 },
+            { body: "b", delayMs: 700, queue: 1 },
+          ],
+          batchId: "00112233-4455-6677-8899-aabbccddeef0",
+          firstAttemptAt: Date.now(),
+        };
+        const path = `/v1/topics/${topic}/messages`;
+        const first = await ask("POST", path, { json });
+        const deliverAt = json.firstAttemptAt + 700;
+        expect(first.json.results).toMatchObject([{ deliverAt }, { deliverAt }]);
+        const again = await ask("POST", path, { json: { ...json, attempt: 2 } });
+        expect(again.json).toEqual(first.json);
+        const other = { ...json, messages: [{ body: "c", delayMs: 700, queue: 1 }] };
+        const place = { ...json, messages: [{ body: "x", queue: 0 }, other.messages[0]] };
+        expect((await ask("POST", path, { json: place })).json.results).toMatchObject([
+          { offset: 0 },
+          { error: { code: "idempotency_key_reused" } },
+        ]);
+        await pull(topic, 1, 0, "&waitMs=10000");
+        expect((await ask("POST", path, { json })).json).toEqual(first.json);
+        const bodies = async (queue: number) =>
+          (await pull(topic, queue, 0)).json.messages.map((each: { body: string }) => each.body);
+        const all = [...(await bodies(0)), ...(await bodies(1))];
+        expect(all.sort()).toEqual(["a", "b", "x"]);
+      });
+
+      it("are listed while they wait, in pages, by topic, with how many wait in each minute", async () => {
+        const [topic, other] = [await newTopic(), await newTopic()];
+        const from = Math.floor(Date.now() / 60_000) * 60_000 + 600_000;
+        const at = [0, 0, 59_999, 60_000, 180_000].map((later) => from + later);
+        const sent = await sendDelayed(
+          topic,
+          ...at.map((deliverAt) => ({ body: "x", deliverAt, queue: 1 })),
+        );
+        await sendDelayed(other, { body: "x", deliverAt: from });
+        expect((await recall(sent[1])).status).toBe(204);
+        const waiting: object[] = [];
+        const minutes = new Map<number, number>();
+        let cursor = "";
+        do {
+          const path = `/v1/delayed?topic=${topic}&limit=3${cursor}`;
+          const { status, json } = await ask("GET", path);
+          expect(status).toBe(200);
+          waiting.push(...json.delayed);
+          for (const each of json.minutes)
+            minutes.set(each.from, (minutes.get(each.from) ?? 0) + each.waiting);
+          cursor = json.nextCursor === undefined ? "" : `&cursor=${json.nextCursor}`;
+        } while (cursor !== "");
+        const expected = sent
+          .filter((_, index) => index !== 1)
+          .map(({ messageId, deliverAt, recallHandle }) => ({
+            ...{ topic, queue: 1 },
+            ...{ messageId, deliverAt, recallHandle },
+          }));
+        expect(waiting).toEqual(expected);
+        expect([...minutes]).toEqual([
+          [from, 2],
+          [from + 60_000, 1],
+          [from + 180_000, 1],
+        ]);
+        const all = (await ask("GET", "/v1/delayed?limit=1000")).json.delayed;
+        const names = new Set(all.map((each: { topic: string }) => each.topic));
+        expect([...names]).toEqual(expect.arrayContaining([topic, other]));
+        expect((await ask("GET", "/v1/delayed?topic=nothing")).json.code).toBe("topic_not_found");
+      });
+    });
+
     describe("a long poll", () => {
       it("is answered at once by a send of the same server", async () => {
         const topic = await newTopic({ queues: 1 });
@@ -648,6 +807,23 @@ export function runApiSuite(target: Target): void {
           json: { messages: [0, 1, 2].map((queue) => ({ body: "x".repeat(400_000), queue })) },
         };
         await ask("POST", `${base}-large/messages`, large);
+        // In the middle of a minute to come, which nobody else uses.
+        const deliverAt = Math.floor(Date.now() / 60_000) * 60_000 + 7 * 24 * 60 * 60_000 + 30_000;
+        const delayed = (count: number, batch: number) => ({
+          json: {
+            messages: Array.from({ length: count }, () => ({
+              body: "x".repeat(500),
+              queue: 0,
+              deliverAt,
+            })),
+            // One shard, so that it is known whether the minute is.
+            batchId: `${batch.toString(16).padStart(30, "0")}00`,
+            firstAttemptAt: sentAt,
+          },
+        });
+        const sentAt = Date.now();
+        const waiting = await ask("POST", `${base}/messages`, delayed(1, 1));
+        const recall = `/v1/delayed/${waiting.json.results[0].recallHandle}`;
         const table = {
           "send 900 bytes": await units("POST", `${base}/messages`, message(900)),
           "send 5,000 bytes": await units("POST", `${base}/messages`, message(5_000)),
@@ -663,6 +839,15 @@ export function runApiSuite(target: Target): void {
           ),
           "pull what is there": await units("GET", `${base}/queues/0/messages?offset=0`),
           "pull at the tail": await units("GET", `${base}/queues/0/messages?offset=3`),
+          "send 500 bytes that wait": await units("POST", `${base}/messages`, delayed(1, 2)),
+          "the same again": await units("POST", `${base}/messages`, delayed(1, 2)),
+          "send ten of 500 bytes that wait": await units(
+            "POST",
+            `${base}/messages`,
+            delayed(10, 3),
+          ),
+          recall: await units("DELETE", recall),
+          "recall again": await units("DELETE", recall),
           "commit an offset": await units("PUT", `/v1/groups/g/offsets/${topic}`, offsets(1)),
           "read offsets": await units("GET", `/v1/groups/g/offsets/${topic}`),
           lag: await units("GET", `/v1/groups/g/lag/${topic}`),
@@ -680,6 +865,11 @@ export function runApiSuite(target: Target): void {
           "pull one row, the tail unknown": `w=0 r=${2 * cold + 2} put=0 get=0`,
           "pull what is there": "w=0 r=2 put=0 get=0",
           "pull at the tail": "w=0 r=1 put=0 get=0",
+          "send 500 bytes that wait": "w=1 r=0 put=0 get=0",
+          "the same again": "w=1 r=0 put=0 get=0",
+          "send ten of 500 bytes that wait": "w=20 r=0 put=0 get=0",
+          recall: "w=1 r=1 put=0 get=0",
+          "recall again": "w=0 r=1 put=0 get=0",
           "commit an offset": "w=1 r=0 put=0 get=0",
           "read offsets": "w=0 r=1 put=0 get=0",
           lag: "w=0 r=3 put=0 get=0",

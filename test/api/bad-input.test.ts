@@ -16,7 +16,8 @@ describe("a bad request", () => {
     server = await memoryTarget.start();
     const { url } = server;
     await call(url, "PUT", "/v1/topics/orders", { json: { queues: 4 } });
-    await call(url, "PUT", "/v1/topics/fifo", { json: { queues: 1, type: "FIFO" } });
+    for (const type of ["FIFO", "NORMAL", "DELAY"])
+      await call(url, "PUT", `/v1/topics/${type.toLowerCase()}`, { json: { queues: 1, type } });
     const messages = [0, 1, 2, 3].map((queue) => ({ body: "x", queue }));
     await call(url, "POST", "/v1/topics/orders/messages", { json: { messages } });
     await call(url, "PUT", "/v1/groups/g/offsets/orders", { json: { offsets: { 0: 1 } } });
@@ -81,7 +82,8 @@ function expectRefused({ status, json, headers }: Answer, bad: BadRequest): void
 
 async function everything(url: string): Promise<unknown> {
   const offsets = await call(url, "GET", "/v1/groups/g/offsets/orders");
-  return { ranges: await rangesOf(url), offsets: offsets.json };
+  const delayed = await call(url, "GET", "/v1/delayed");
+  return { ranges: await rangesOf(url), offsets: offsets.json, delayed: delayed.json };
 }
 
 function tell(kind: string, tally: Tally, messages: number): void {

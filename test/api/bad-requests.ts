@@ -67,6 +67,9 @@ const put = { method: "PUT", path: "/v1/topics/new" } as const;
 const commit = { method: "PUT", path: offsetsPath } as const;
 const seal = { method: "POST", path: "/v1/topics/orders/seal" } as const;
 const malformed = { status: 400, code: "bad_request" } as const;
+const mismatch = { code: "type_mismatch" } as const;
+const dayMs = 24 * 60 * 60_000;
+const yearAfterNext = Date.now() + 2 * 366 * dayMs;
 const tooLarge = { status: 413, code: "message_too_large" } as const;
 
 const json: readonly BadRequest[] = [
@@ -171,7 +174,30 @@ const json: readonly BadRequest[] = [
   message("birth before the epoch", { bornAt: -1 }),
   message("birth before the epoch, in words", { bornAt: "1960-01-01T00:00:00Z" }),
   message("birth without a time zone", { bornAt: "2026-01-01T00:00:00" }),
-  message("a delay, which is not there yet", { delayMs: 1 }),
+  message("a delay below none", { delayMs: -1 }),
+  message("a delay of more than a year", { delayMs: 367 * dayMs }),
+  message("a delay of half a millisecond", { delayMs: 0.5 }),
+  message("a level below the first", { delayLevel: 0 }),
+  message("a level above the last", { delayLevel: 19 }),
+  message("an instant to be delivered that is none", { deliverAt: "tomorrow" }),
+  message("an instant to be delivered without a time zone", { deliverAt: "2026-01-01T00:00:00" }),
+  message("an instant to be delivered more than a year ahead", { deliverAt: yearAfterNext }),
+  message("a delay and a level", { delayLevel: 1, delayMs: 1_000 }),
+  message("an instant and a delay", { delayMs: 1_000, deliverAt: 1_700_000_000_000 }),
+  ...(["NORMAL", "FIFO"] as const).map((type) =>
+    field(
+      `a delayed message for a ${type} topic`,
+      "messages[0]",
+      { messages: [{ body: "x", delayMs: 1_000, ...(type === "FIFO" && { messageGroup: "g" }) }] },
+      { ...mismatch, path: `/v1/topics/${type.toLowerCase()}/messages` },
+    ),
+  ),
+  field(
+    "one of two that does not wait, for a DELAY topic",
+    "messages[1]",
+    { messages: [{ body: "x", delayMs: 1_000 }, { body: "x" }] },
+    { ...mismatch, path: "/v1/topics/delay/messages" },
+  ),
   field(
     "a body above 4 MB",
     "messages[0]",
@@ -328,6 +354,22 @@ const urls: readonly BadRequest[] = [
   get("limit=0", "/v1/topics?limit=0", "limit"),
   get("limit=1001", "/v1/topics?limit=1001", "limit"),
   get("a cursor that is none", "/v1/topics?cursor=%00", "cursor"),
+  ...["x", "0".repeat(52), "f".repeat(52), "0".repeat(51), `${"0".repeat(51)}G`].map((handle) =>
+    get(
+      `a recall handle that nobody was given: ${handle}`,
+      `/v1/delayed/${handle}`,
+      "recallHandle",
+      {
+        method: "DELETE",
+        status: 404,
+        code: "delayed_not_found",
+      },
+    ),
+  ),
+  get("limit=0 of what waits", "/v1/delayed?limit=0", "limit"),
+  get("limit=1001 of what waits", "/v1/delayed?limit=1001", "limit"),
+  get("a cursor of what waits that is none", "/v1/delayed?cursor=x", "cursor"),
+  get("what waits for a topic's name with a dot", "/v1/delayed?topic=a.b", "topic"),
   get("a query where none is taken", "/v1/topics/orders?x=1", "x"),
   get("a path that is not there", "/v2/topics", "path", { status: 404, code: "route_not_found" }),
   get("a path with a slash more", "/v1/topics/orders/x", "path", {
@@ -558,7 +600,11 @@ const binaries: readonly BadRequest[] = [
   ),
   binary("messages without group for a FIFO topic", plain, "messages[0]", {
     path: "/v1/topics/fifo/messages",
-    code: "type_mismatch",
+    ...mismatch,
+  }),
+  binary("messages that do not wait for a DELAY topic", plain, "messages[0]", {
+    path: "/v1/topics/delay/messages",
+    ...mismatch,
   }),
 ];
 

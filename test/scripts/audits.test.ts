@@ -34,6 +34,18 @@ describe("the audit", () => {
     await expectPass("retry-proxy", 20);
   });
 
+  it("of delayed sends that are tried again passes, and catches a delay that counts from each attempt", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("delayed-retries", 10);
+  });
+
+  it("of recalls that race with delivery passes, and catches a recall after it", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("recall-races", 30);
+  });
+
   it("of bad disks passes", { timeout: limitMs }, async () => {
     await expectPass("bad-disk", 1);
   });

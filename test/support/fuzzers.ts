@@ -99,6 +99,18 @@ const validRequests = (now: number): readonly { method: string; path: string; js
     },
   },
   {
+    method: "POST",
+    path: `/v1/topics/${fuzzTopic}/messages`,
+    json: {
+      messages: [
+        // Due when all is read, so that nothing comes in between.
+        { body: "a", delayMs: 3_600_000 },
+        { body: "b", delayLevel: 18, messageGroup: "g" },
+        { body: "c", deliverAt: now + 3_600_000, queue: 2 },
+      ],
+    },
+  },
+  {
     method: "PUT",
     path: "/v1/topics/other",
     json: { queues: 4, type: "MIXED", retentionMs: 60_000, writable: true },

@@ -77,6 +77,7 @@ export async function serve(
   broker = new Broker({ ...ports, random: new SystemRandom() }),
 ): Promise<RunningTarget> {
   const errors: unknown[] = [];
+  const onError = (error: unknown) => void errors.push(error);
   const server = await startServer({
     host: "127.0.0.1",
     port: 0,
@@ -85,11 +86,17 @@ export async function serve(
     token: undefined,
     broker,
     operations: table,
-    onError: (error) => errors.push(error),
+    onError,
   });
+  // As in src/local/main.ts: whoever serves delayed messages walks them.
+  const stopWalking = new AbortController();
+  const { signal } = stopWalking;
+  const walking = broker.timers.walk(broker.ports, Number.POSITIVE_INFINITY, { signal, onError });
   return {
     url: server.url,
     async stop() {
+      stopWalking.abort();
+      await walking;
       await server.close();
       if (errors.length > 0) throw new AggregateError(errors, "the server logged errors");
     },

@@ -12,6 +12,7 @@ const features = [
   "seal",
   "seek",
   "search",
+  "delayed",
 ];
 
 export const version = "0.1.0";

@@ -18,6 +18,12 @@ const sendResult = z.union([
     offset: z.int(),
   }),
   z.object({
+    status: z.literal("SEND_OK"),
+    messageId: z.string(),
+    deliverAt: z.int(),
+    recallHandle: z.string(),
+  }),
+  z.object({
     error: z.object({
       code: z.string(),
       message: z.string(),

@@ -12,7 +12,7 @@ import { LogReader, type QueueRange, type ReadLimits, type RowsRead } from "./lo
 import { type LogSettings, logSettings } from "./log-settings.ts";
 import { offsetAtTime } from "./offset-at-time.ts";
 import type { Appended } from "./pending-append.ts";
-import { QueueAppender } from "./queue-appender.ts";
+import { type AppendOptions, QueueAppender } from "./queue-appender.ts";
 import { isIn } from "./segment.ts";
 import { SegmentChanges } from "./segment-changes.ts";
 import { SegmentDirectory } from "./segment-directory.ts";
@@ -57,15 +57,15 @@ export class Log {
     return this.#largeBatches.place(io, parts, retentionMs);
   }
 
-  /** A segment that is opened for this batch keeps it for `retentionMs`. */
+  /** Resolves with the batch's place when it is durable. Throws `Superseded` where it was to turn what has been turned. */
   append(
     io: Ports,
     queue: QueueId,
     batch: Batch,
-    { retentionMs }: RetentionOf = { retentionMs: limits.retentionMsDefault },
+    options: AppendOptions = { retentionMs: limits.retentionMsDefault },
   ): Promise<Appended> {
     assert(batch.bytes.length <= limits.inlineBatchBytesMax, "a batch that is appended fits a row");
-    return this.#appender(queue).append(io, batch, retentionMs);
+    return this.#appender(queue).append(io, batch, options);
   }
 
   /** Reads rows, waiting up to `waitMs` for the first. An append in this process wakes it at once, one elsewhere within `pollMs`. */

@@ -1,4 +1,5 @@
 import { BrokerError } from "../errors.ts";
+import type { Version, Write } from "../ports/store.ts";
 import type { Batch } from "./batch.ts";
 import type { Landing, TailChain } from "./tail-chain.ts";
 
@@ -6,6 +7,18 @@ export interface Appended {
   /** Queue offset of the batch's first message. */
   readonly base: number;
   readonly storedAt: number;
+}
+
+/** What else the commit does in which a batch lands at this place: one write, under the version of what it turns. */
+export type Turn = (place: Appended) => Write & { readonly expect: { readonly version: Version } };
+
+/** What an append was to turn has been turned by somebody else, so the batch has not landed. */
+export class Superseded extends Error {
+  override readonly name = "Superseded";
+
+  constructor() {
+    super("somebody else was faster");
+  }
 }
 
 interface Caller {
@@ -20,18 +33,24 @@ export class PendingAppend {
   readonly giveUpAt: number;
   /** The topic's retention: a segment that is opened for this batch keeps it so long (ms). */
   readonly retentionMs: number;
+  readonly turn: Turn | undefined;
   /** The chain in which it is known not to have landed. */
   coveredIn: TailChain | undefined;
   readonly #callers: Caller[];
 
   constructor(
     batch: Batch,
-    { giveUpAt, retentionMs }: { readonly giveUpAt: number; readonly retentionMs: number },
+    options: {
+      readonly giveUpAt: number;
+      readonly retentionMs: number;
+      readonly turn: Turn | undefined;
+    },
     caller: Caller,
   ) {
     this.batch = batch;
-    this.giveUpAt = giveUpAt;
-    this.retentionMs = retentionMs;
+    this.giveUpAt = options.giveUpAt;
+    this.retentionMs = options.retentionMs;
+    this.turn = options.turn;
     this.#callers = [caller];
   }
 
@@ -51,7 +70,7 @@ export class PendingAppend {
   }
 }
 
-function keyReused(): BrokerError {
+export function keyReused(): BrokerError {
   return new BrokerError(
     "idempotency_key_reused",
     "another batch was sent under this batch id before",

@@ -6,7 +6,7 @@ import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
-import { offsetKey, partitions, type QueueId } from "../schema.ts";
+import { keys, offsetKey, partitions, type QueueId } from "../schema.ts";
 import { AppendGroup } from "./append-group.ts";
 import type { Batch } from "./batch.ts";
 import {
@@ -18,7 +18,7 @@ import {
 } from "./batch-row.ts";
 import { largeBatchUntil } from "./large-batches.ts";
 import type { LogSettings } from "./log-settings.ts";
-import { type Appended, PendingAppend } from "./pending-append.ts";
+import { type Appended, PendingAppend, Superseded, type Turn } from "./pending-append.ts";
 import { rowsBelow, rowsFrom } from "./queue-rows.ts";
 import { type DirectoryEntry, hasExpired, isIn, type OpenSegment } from "./segment.ts";
 import type { SegmentChanges } from "./segment-changes.ts";
@@ -27,6 +27,13 @@ import { endOfRows } from "./segment-work.ts";
 import { lookBackTo, TailChain } from "./tail-chain.ts";
 
 type Put = Extract<Write, { kind: "put" }>;
+
+export interface AppendOptions {
+  /** A segment that is opened for this batch keeps it so long (ms). */
+  readonly retentionMs: number;
+  /** Something else that is turned in the commit in which the batch lands, or the append fails as `Superseded`. */
+  readonly turn?: Turn | undefined;
+}
 
 /** So often the directory may have changed under an append before its sender is told. */
 const turnsMax = 20;
@@ -78,10 +85,12 @@ export class QueueAppender {
   }
 
   /** Resolves when the batch is durable, with its place. A batch whose id landed before gets the place that it has. */
-  append(io: Ports, batch: Batch, retentionMs: number): Promise<Appended> {
+  append(io: Ports, batch: Batch, options: AppendOptions): Promise<Appended> {
     return new Promise((resolve, reject) => {
-      const times = { giveUpAt: io.clock.now() + patienceMs, retentionMs };
-      this.#waiting.push(new PendingAppend(batch, times, { resolve, reject }));
+      const { retentionMs, turn } = options;
+      const giveUpAt = io.clock.now() + patienceMs;
+      const asked = { giveUpAt, retentionMs, turn };
+      this.#waiting.push(new PendingAppend(batch, asked, { resolve, reject }));
       if (!this.#working) void this.#work(io);
     });
   }
@@ -297,17 +306,27 @@ export class QueueAppender {
       }
       const storedAt = Math.max(issuedAt, chain.storedAt);
       const { puts, bytes } = this.#rowPuts(io, chain, group, { segment, storedAt });
-      const result = await commitUntilDecided(io, puts, deadlineOf(chain, segment));
+      const turns = turnsOf(group.members, { base: chain.offset, storedAt });
+      const writes = group.turnsSomething
+        ? [...puts, ...turns.map(({ write }) => write), entryCheck(this.#queue, segment)]
+        : puts;
+      const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));
       if (result.outcome === "applied") {
         this.#landed(io, chain, group.members, { storedAt, issuedAt, rows: puts.length, bytes });
         return;
       }
       const current = result.current[0];
-      // A put that was held up for longer than any deadline may lie where the rows of a deleted topic lay.
-      if (current === undefined) throw brokenChain(this.#queue);
-      const { partition } = segment;
-      const refusal = { current, partition, refusals, issuedAt };
-      const left = await this.#refused(io, chain, group.members, refusal);
+      let left: readonly PendingAppend[];
+      if (current !== undefined) {
+        const { partition } = segment;
+        const refusal = { current, partition, refusals, issuedAt };
+        left = await this.#refused(io, chain, group.members, refusal);
+      } else {
+        // A put that was held up for longer than any deadline may lie where the rows of a deleted topic lay.
+        if (!group.turnsSomething) throw brokenChain(this.#queue);
+        const others = result.current.slice(puts.length);
+        left = this.#superseded(turns, others, group.members, segment);
+      }
       group = new AppendGroup(this.#settings.groupBytesMax);
       // Fewer batches may need more rows: whom there is no room for waits again.
       this.#waiting.unshift(...left.filter((pending) => !group.add(pending)));
@@ -414,6 +433,28 @@ export class QueueAppender {
     return left;
   }
 
+  /** The tail was free: somebody turned what these wanted to turn, or the segment is no longer what it was. */
+  #superseded(
+    turns: readonly TurnOfMember[],
+    current: readonly (Item | undefined)[],
+    members: readonly PendingAppend[],
+    { entry }: ActiveSegment,
+  ): PendingAppend[] {
+    const lost = new Set<PendingAppend>();
+    turns.forEach(({ pending, write }, index) => {
+      if (current[index]?.version !== write.expect.version) lost.add(pending);
+    });
+    for (const pending of lost) pending.fail(new Superseded());
+    if (lost.size > 0) return members.filter((pending) => !lost.has(pending));
+    // Then the check was refused; where it was not, something lies above the vacant tail.
+    if (current.at(-1)?.version === entry.version) throw brokenChain(this.#queue);
+    // The entry: what is known of the end of the queue rests on it.
+    this.#directory.forget(this.#queue);
+    this.#chain = undefined;
+    this.#waiting.unshift(...members);
+    return [];
+  }
+
   /** "It has landed" is an answer under the same deadline as an acknowledgement (rule 4 of the log). */
   #answer(
     io: Ports,
@@ -443,6 +484,33 @@ interface ActiveSegment {
   readonly sealAt: number;
   readonly rowsUntil: number;
   readonly after: number;
+}
+
+interface TurnOfMember {
+  readonly pending: PendingAppend;
+  readonly write: ReturnType<Turn>;
+}
+
+/** What is turned when these land one behind the other. */
+function turnsOf(members: readonly PendingAppend[], first: Appended): TurnOfMember[] {
+  let { base } = first;
+  return members.flatMap((pending) => {
+    const place = { ...first, base };
+    base += pending.batch.count;
+    return pending.turn === undefined ? [] : [{ pending, write: pending.turn(place) }];
+  });
+}
+
+/**
+ * A commit that consumes something must not land where nobody reads: it says that the segment is still open. A lone
+ * append needs no such check, for it is not acknowledged after its deadline, and nothing is lost by it.
+ */
+function entryCheck(queue: QueueId, { base, entry }: ActiveSegment): Write {
+  return {
+    kind: "check",
+    key: keys.segment(queue, base),
+    expect: { version: entry.version },
+  };
 }
 
 /** A tail is as old as the older of the two reads that it rests on (rule 4 of the log). */

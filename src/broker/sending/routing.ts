@@ -4,13 +4,18 @@ import type { Message } from "../log/message.ts";
 import type { Topic } from "../topics/topic.ts";
 
 /** Throws where a topic takes no message, or not one of this kind. */
-export function expectAccepted(topic: Topic, message: Message, path: string): void {
+export function expectAccepted(
+  topic: Topic,
+  message: Message,
+  path: string,
+  { isDelayed = false }: { readonly isDelayed?: boolean } = {},
+): void {
   if (!topic.writable) {
     throw new BrokerError("topic_not_writable", `topic ${topic.name} takes no messages`, {
       topic: topic.name,
     });
   }
-  const kind = message.messageGroup === undefined ? "NORMAL" : "FIFO";
+  const kind = isDelayed ? "DELAY" : message.messageGroup === undefined ? "NORMAL" : "FIFO";
   if (topic.type === "MIXED" || topic.type === kind) return;
   throw new BrokerError("type_mismatch", `topic ${topic.name} takes only ${topic.type} messages`, {
     field: path,

@@ -6,6 +6,10 @@ import type { Message } from "../log/message.ts";
 import { checkMessage } from "../log/message-rules.ts";
 import { toBrokerError } from "../port-errors.ts";
 import type { Ports } from "../ports/ports.ts";
+import { type Delay, deliveryTime } from "../timers/delay.ts";
+import { recallHandleOf } from "../timers/recall-handle.ts";
+import { timerId } from "../timers/timer.ts";
+import type { NewTimer, Timers } from "../timers/timers.ts";
 import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
@@ -16,7 +20,7 @@ import {
   expectWithinRetryWindow,
 } from "./routing.ts";
 
-export interface OutgoingMessage extends Omit<Message, "bornAt"> {
+export interface OutgoingMessage extends Omit<Message, "bornAt">, Delay {
   readonly bornAt?: number;
   /** The queue it has to go to. Not together with a message group, which chooses one by itself. */
   readonly queue?: number;
@@ -32,20 +36,31 @@ export interface SendRequest {
 
 export type SendResult =
   | { readonly messageId: string; readonly queue: number; readonly offset: number }
+  | { readonly messageId: string; readonly deliverAt: number; readonly recallHandle: string }
   | { readonly error: BrokerError };
 
 interface Routed {
   readonly message: Message;
   readonly index: number;
+  readonly queue: number;
+  /** When it is to be delivered; absent: now. */
+  readonly dueAt: number | undefined;
+}
+
+export interface Sender {
+  readonly topics: Topics;
+  readonly log: Log;
+  readonly timers: Timers;
 }
 
 /**
  * Sends messages, a batch for each queue that they go to. What is wrong with the request is thrown before anything is
  * stored; after that each queue's messages stand or fall together, and the results come in the order of the messages.
+ * Those that are to be delivered later wait, each by itself.
  */
 export async function sendMessages(
   io: Ports,
-  { topics, log }: { readonly topics: Topics; readonly log: Log },
+  { topics, log, timers }: Sender,
   request: SendRequest,
 ): Promise<SendResult[]> {
   const { messages } = request;
@@ -63,51 +78,121 @@ export async function sendMessages(
   const id = request.batchId ?? io.random.bytes(batchIdBytes);
   const topic = await topics.get(io, request.topic);
   const bornAt = request.firstAttemptAt ?? now;
-  const batches = [...routed(topic, messages, { id, bornAt })].map(([queue, members]) => ({
+  const routed = messages.map((message, index) => route(topic, message, { id, bornAt, index }));
+  const batches = [...byQueue(routed)].map(([queue, members]) => ({
     queue,
     members,
     batch: readBatch(encodeMembers(members, { id, firstAttemptAt })),
   }));
-  for (const { batch, members } of batches)
+  const delayed = routed.flatMap((message) => delayedOf(topic, message, id));
+  for (const { batch, members } of [...batches, ...delayed])
     expectFits(batch.bytes.length, fieldOf(members), members.length);
 
-  const placed = await log.place(io, batches, topic);
+  const longestWaitMs = Math.max(0, ...delayed.map(({ dueAt }) => dueAt - now));
+  const retention = { retentionMs: topic.retentionMs + longestWaitMs };
+  const placed = await log.place(io, [...batches, ...delayed], retention);
   const results: SendResult[] = new Array(messages.length);
-  await Promise.all(
-    placed.map(async ({ queue, members, batch }) => {
-      try {
-        const { base } = await log.append(io, { topicId: topic.id, queue }, batch, topic);
-        members.forEach(({ message, index }, place) => {
-          const messageId = message.messageId ?? derivedMessageId(id, queue, place);
-          results[index] = { messageId, queue, offset: base + place };
-        });
-      } catch (cause) {
-        const error = toBrokerError(cause);
-        if (!isBrokerError(error)) throw error;
-        for (const { index } of members) results[index] = { error };
-      }
-    }),
-  );
+  const waiting = placed.filter((part) => "dueAt" in part);
+  await Promise.all([
+    ...placed
+      .filter((part) => !("dueAt" in part))
+      .map(async ({ queue, members, batch }) => {
+        try {
+          const { base } = await log.append(io, { topicId: topic.id, queue }, batch, topic);
+          members.forEach(({ message, index }, place) => {
+            const messageId = message.messageId ?? derivedMessageId(id, queue, place);
+            results[index] = { messageId, queue, offset: base + place };
+          });
+        } catch (cause) {
+          const error = toBrokerError(cause);
+          if (!isBrokerError(error)) throw error;
+          for (const { index } of members) results[index] = { error };
+        }
+      }),
+    wait(io, timers, waiting, results),
+  ]);
   return results;
 }
 
-function routed(
-  topic: Topic,
-  messages: readonly OutgoingMessage[],
-  { id, bornAt }: { id: Uint8Array; bornAt: number },
-): Map<number, Routed[]> {
-  const byQueue = new Map<number, Routed[]>();
-  messages.forEach(({ queue, ...outgoing }, index) => {
-    const path = `messages[${index}]`;
-    const message: Message = { ...outgoing, bornAt: outgoing.bornAt ?? bornAt };
-    checkMessage(message, path);
-    expectAccepted(topic, message, path);
-    const chosen = chosenQueue(topic, { message, queue, id, path });
-    const members = byQueue.get(chosen);
-    if (members === undefined) byQueue.set(chosen, [{ message, index }]);
-    else members.push({ message, index });
+type Delayed = NewTimer & { readonly members: readonly [Routed] };
+
+/** Has messages wait, and tells each by which handle it is recalled. */
+async function wait(
+  io: Ports,
+  timers: Timers,
+  delayed: readonly Delayed[],
+  results: SendResult[],
+): Promise<void> {
+  try {
+    await timers.put(io, delayed);
+    for (const timer of delayed) {
+      const { messageId, dueAt: deliverAt, members } = timer;
+      results[members[0].index] = { messageId, deliverAt, recallHandle: recallHandleOf(timer) };
+    }
+  } catch (cause) {
+    const error = toBrokerError(cause);
+    if (!isBrokerError(error)) throw error;
+    for (const { members } of delayed) results[members[0].index] = { error };
+  }
+}
+
+/** Waiting messages are numbered apart from those of a batch, whose derived ids count from 0. */
+const firstWaiting = 32_768;
+
+/** A batch of its own for a message that waits: it is delivered, and recalled, by itself. */
+function delayedOf(topic: Topic, routed: Routed, batchId: Uint8Array): Delayed[] {
+  const { message, index, queue, dueAt } = routed;
+  if (dueAt === undefined) return [];
+  const messageId = message.messageId ?? derivedMessageId(batchId, queue, firstWaiting + index);
+  const { bornAt } = message;
+  const batch = encodeBatch({
+    id: batchId,
+    firstAttemptAt: 0,
+    bornAt,
+    messages: [{ ...message, messageId }],
   });
-  return byQueue;
+  return [
+    {
+      topic: topic.name,
+      topicId: topic.id,
+      queue,
+      messageId,
+      dueAt,
+      id: timerId(batchId, queue, firstWaiting + index),
+      batch: readBatch(batch),
+      members: [routed],
+    },
+  ];
+}
+
+function route(
+  topic: Topic,
+  { queue, deliverAt, delayMs, delayLevel, ...outgoing }: OutgoingMessage,
+  { id, bornAt, index }: { id: Uint8Array; bornAt: number; index: number },
+): Routed {
+  const path = `messages[${index}]`;
+  const message: Message = { ...outgoing, bornAt: outgoing.bornAt ?? bornAt };
+  checkMessage(message, path);
+  const delay = {
+    ...(deliverAt === undefined ? {} : { deliverAt }),
+    ...(delayMs === undefined ? {} : { delayMs }),
+    ...(delayLevel === undefined ? {} : { delayLevel }),
+  };
+  const dueAt = deliveryTime(delay, bornAt, path);
+  expectAccepted(topic, message, path, { isDelayed: dueAt !== undefined });
+  return { message, index, dueAt, queue: chosenQueue(topic, { message, queue, id, path }) };
+}
+
+/** Those that are to be sent now, by the queue that they go to. */
+function byQueue(routed: readonly Routed[]): Map<number, Routed[]> {
+  const queues = new Map<number, Routed[]>();
+  for (const message of routed) {
+    if (message.dueAt !== undefined) continue;
+    const members = queues.get(message.queue);
+    if (members === undefined) queues.set(message.queue, [message]);
+    else members.push(message);
+  }
+  return queues;
 }
 
 function chosenQueue(

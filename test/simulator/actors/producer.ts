@@ -138,8 +138,9 @@ function jsonSend(
 }
 
 function resultOf(result: SendResult): Result {
-  if (!("error" in result)) return { queue: result.queue, offset: result.offset };
-  return effectsOf(result.error);
+  if ("error" in result) return effectsOf(result.error);
+  if (!("offset" in result)) throw new Error("a message that nobody delayed waits");
+  return { queue: result.queue, offset: result.offset };
 }
 
 function binarySend(
