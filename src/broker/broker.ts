@@ -6,7 +6,9 @@ import { doSegmentWork } from "./log/segment-work.ts";
 import type { AlarmId } from "./ports/alarm.ts";
 import { Unavailable } from "./ports/failures.ts";
 import type { Ports } from "./ports/ports.ts";
-import { minuteOfAlarm, Timers, walkedUntil } from "./timers/timers.ts";
+import { minuteOfAlarm } from "./timers/minute-alarm.ts";
+import { Timers } from "./timers/timers.ts";
+import { TimerWalker } from "./timers/walker.ts";
 import { doTopicDeletion } from "./topics/topic-deletion.ts";
 import { Topics } from "./topics/topics.ts";
 import type { DueWork } from "./work/work.ts";
@@ -27,13 +29,15 @@ export class Broker {
   readonly log: Log;
   readonly groupOffsets = new GroupOffsets();
   readonly timers: Timers;
+  readonly walker: TimerWalker;
   #sweeping: Promise<void> | undefined;
   #sweepAgain = false;
 
   constructor(ports: Ports, settings: Partial<LogSettings> = {}) {
     this.ports = ports;
     this.log = new Log(settings);
-    this.timers = new Timers(this.log, this.topics);
+    this.walker = new TimerWalker(this.log, this.topics);
+    this.timers = new Timers(this.walker);
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */
@@ -76,8 +80,8 @@ export class Broker {
   }
 
   /**
-   * An alarm rang. One for delayed messages has their minute walked to its end, at most until `until`; any other has the
-   * broker sweep. What fails in a walk is told to `onError` and tried again while it lasts.
+   * An alarm rang. One for delayed messages has their minute and shard walked to its end, at most until `until`; any other
+   * has the broker sweep. What fails in a walk is told to `onError` and tried again while it lasts.
    */
   async ring(
     io: Ports,
@@ -85,13 +89,12 @@ export class Broker {
     { until, onError }: { readonly until: number; readonly onError: (error: unknown) => void },
   ): Promise<void> {
     const minute = minuteOfAlarm(alarm);
-    if (minute === undefined) return await this.sweep(io);
-    this.timers.rewind(minute);
-    await this.timers.walk(io, Math.min(until, walkedUntil(minute)), { onError });
+    if (minute === undefined) await this.sweep(io);
+    else await this.walker.walkMinute(io, minute, until, { onError });
   }
 
   async #sweepOnce(io: Ports): Promise<void> {
-    await this.timers.deliverDue(io);
+    await this.walker.deliverDue(io);
     const damages: Error[] = [];
     let next: number | undefined = io.clock.now();
     for (let step = 0; step < sweepStepsMax; step++) {

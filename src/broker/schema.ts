@@ -15,7 +15,7 @@ import type { Key } from "./ports/store.ts";
  * | G      | topic, queue             | group name    | group offset  | by compare and set                 |
  * | W      | (one)                    | due time, id  | work item     | with what makes it necessary       |
  * | M      | minute, shard            | due time, id  | timer         | once, then turned once             |
- * | N      | (one)                    | minute, shard | nothing       | before the timers of that minute   |
+ * | N      | (one)                    | minute, shard | minute entry  | with the first timer of the minute |
  *
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
@@ -124,6 +124,11 @@ export function dueAtOf(sort: Uint8Array): number {
 export function keyPutOff({ partition, sort }: Key, dueAt: number): Key {
   const id = sort.subarray(offsetKey(dueAt).length);
   return { partition, sort: concatBytes([offsetKey(dueAt), id]) };
+}
+
+/** A minute and shard as a map key. */
+export function minuteShardName({ minute, shard }: MinuteShard): string {
+  return `${minute}/${shard}`;
 }
 
 /** A queue as a map key. */

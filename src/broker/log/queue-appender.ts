@@ -5,7 +5,7 @@ import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import type { Item, Write } from "../ports/store.ts";
+import type { Item, Put, Write } from "../ports/store.ts";
 import { keys, offsetKey, partitions, type QueueId } from "../schema.ts";
 import { AppendGroup } from "./append-group.ts";
 import type { Batch } from "./batch.ts";
@@ -25,8 +25,6 @@ import type { SegmentChanges } from "./segment-changes.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
 import { endOfRows } from "./segment-work.ts";
 import { lookBackTo, TailChain } from "./tail-chain.ts";
-
-type Put = Extract<Write, { kind: "put" }>;
 
 export interface AppendOptions {
   /** A segment that is opened for this batch keeps it so long (ms). */

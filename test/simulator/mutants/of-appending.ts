@@ -2,7 +2,7 @@ import { type Mutant, source } from "./mutant.ts";
 
 const { appender, chain } = source;
 const commitLine =
-  "      const result = await commitUntilDecided(io, puts, deadlineOf(chain, segment));";
+  "      const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));";
 
 /** Bugs of those who append: where a batch lands, what its sender is told, and that it lands once. */
 export const mutantsOfAppending: readonly Mutant[] = [
