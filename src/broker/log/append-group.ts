@@ -1,9 +1,9 @@
 import { limits } from "../limits.ts";
-import { storeLimits } from "../ports/store.ts";
+import { keyId, storeLimits } from "../ports/store.ts";
 import type { Batch } from "./batch.ts";
 import type { PendingAppend } from "./pending-append.ts";
 
-/** One write of a commit that turns something is for the check of the segment's entry. */
+/** One write of a commit in which something goes along is for the check of the segment's entry. */
 const writesMax = storeLimits.commitWritesMax - 1;
 
 /** Batches that land together in one commit, and the rows that they lie in. */
@@ -13,7 +13,7 @@ export class AppendGroup {
   readonly rows: Batch[][] = [];
   readonly #bytesMax: number;
   #bytes = 0;
-  #turns = 0;
+  readonly #alongKeys = new Set<string>();
   #rowRoom = 0;
   #isFull = false;
 
@@ -21,18 +21,21 @@ export class AppendGroup {
     this.#bytesMax = bytesMax;
   }
 
-  /** Whether something else is turned in the commit in which these land. */
-  get turnsSomething(): boolean {
-    return this.#turns > 0;
+  /** Whether something else goes along in the commit in which these land. */
+  get hasAlong(): boolean {
+    return this.#alongKeys.size > 0;
   }
 
   /** Adds a batch if there is room. Behind the first for which there is none, there is none for any: order is kept. */
   add(pending: PendingAppend): boolean {
     const { bytes, large } = pending.batch;
     const startsRow = large !== undefined || bytes.length > this.#rowRoom;
-    const turns = pending.turn === undefined ? 0 : 1;
-    const writes = this.rows.length + this.#turns + turns + (startsRow ? 1 : 0);
-    const fits = writes <= writesMax && this.#bytes + bytes.length <= this.#bytesMax;
+    const along = pending.along?.keys.map(keyId) ?? [];
+    const writes = this.rows.length + this.#alongKeys.size + along.length + (startsRow ? 1 : 0);
+    const fits =
+      writes <= writesMax &&
+      this.#bytes + bytes.length <= this.#bytesMax &&
+      !along.some((key) => this.#alongKeys.has(key));
     if (this.#isFull || (!fits && this.members.length > 0)) {
       this.#isFull = true;
       return false;
@@ -44,7 +47,7 @@ export class AppendGroup {
     this.rows.at(-1)?.push(pending.batch);
     this.#rowRoom = large === undefined ? this.#rowRoom - bytes.length : 0;
     this.#bytes += bytes.length;
-    this.#turns += turns;
+    for (const key of along) this.#alongKeys.add(key);
     this.members.push(pending);
     return true;
   }

@@ -1,5 +1,5 @@
 import { BrokerError } from "../errors.ts";
-import type { Version, Write } from "../ports/store.ts";
+import type { Item, Key, Write } from "../ports/store.ts";
 import type { Batch } from "./batch.ts";
 import type { Landing, TailChain } from "./tail-chain.ts";
 
@@ -9,16 +9,42 @@ export interface Appended {
   readonly storedAt: number;
 }
 
-/** What else the commit does in which a batch lands at this place: one write, under the version of what it turns. */
-export type Turn = (place: Appended) => Write & { readonly expect: { readonly version: Version } };
+/** What else the commit does in which a batch lands. */
+export interface Along {
+  /** The keys of its writes: two that write the same do not land together. */
+  readonly keys: readonly Key[];
+  /** The writes, one for each key, given where the batch lands. At least one demands something. */
+  readonly writes: (place: Appended) => readonly Write[];
+}
 
-/** What an append was to turn has been turned by somebody else, so the batch has not landed. */
+/** A write that was refused, and what lies in its place. */
+export interface RefusedWrite {
+  readonly write: Write;
+  readonly current: Item | undefined;
+}
+
+/** What went along with an append was refused, so the batch has not landed: somebody else was faster, or a condition did not hold. */
 export class Superseded extends Error {
   override readonly name = "Superseded";
+  readonly refused: readonly RefusedWrite[];
 
-  constructor() {
-    super("somebody else was faster");
+  constructor(refused: readonly RefusedWrite[]) {
+    super("what was to go along was refused");
+    this.refused = refused;
   }
+}
+
+/** Those of the writes that asked for something else than what lies in their place. */
+export function refusedOf(
+  writes: readonly Write[],
+  current: readonly (Item | undefined)[],
+): RefusedWrite[] {
+  return writes
+    .map((write, index) => ({ write, current: current[index] }))
+    .filter(({ write: { expect }, current: item }) => {
+      if (expect === undefined) return false;
+      return typeof expect === "string" ? item !== undefined : item?.version !== expect.version;
+    });
 }
 
 interface Caller {
@@ -33,7 +59,7 @@ export class PendingAppend {
   readonly giveUpAt: number;
   /** The topic's retention: a segment that is opened for this batch keeps it so long (ms). */
   readonly retentionMs: number;
-  readonly turn: Turn | undefined;
+  readonly along: Along | undefined;
   /** The chain in which it is known not to have landed. */
   coveredIn: TailChain | undefined;
   readonly #callers: Caller[];
@@ -43,14 +69,14 @@ export class PendingAppend {
     options: {
       readonly giveUpAt: number;
       readonly retentionMs: number;
-      readonly turn: Turn | undefined;
+      readonly along: Along | undefined;
     },
     caller: Caller,
   ) {
     this.batch = batch;
     this.giveUpAt = options.giveUpAt;
     this.retentionMs = options.retentionMs;
-    this.turn = options.turn;
+    this.along = options.along;
     this.#callers = [caller];
   }
 

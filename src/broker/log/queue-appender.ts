@@ -18,7 +18,14 @@ import {
 } from "./batch-row.ts";
 import { largeBatchUntil } from "./large-batches.ts";
 import type { LogSettings } from "./log-settings.ts";
-import { type Appended, PendingAppend, Superseded, type Turn } from "./pending-append.ts";
+import {
+  type Along,
+  type Appended,
+  PendingAppend,
+  type RefusedWrite,
+  refusedOf,
+  Superseded,
+} from "./pending-append.ts";
 import { rowsBelow, rowsFrom } from "./queue-rows.ts";
 import { type DirectoryEntry, hasExpired, isIn, type OpenSegment } from "./segment.ts";
 import type { SegmentChanges } from "./segment-changes.ts";
@@ -29,8 +36,8 @@ import { lookBackTo, TailChain } from "./tail-chain.ts";
 export interface AppendOptions {
   /** A segment that is opened for this batch keeps it so long (ms). */
   readonly retentionMs: number;
-  /** Something else that is turned in the commit in which the batch lands, or the append fails as `Superseded`. */
-  readonly turn?: Turn | undefined;
+  /** What else the commit does in which the batch lands; where that is refused the append fails as `Superseded`. */
+  readonly along?: Along | undefined;
 }
 
 /** So often the directory may have changed under an append before its sender is told. */
@@ -85,9 +92,9 @@ export class QueueAppender {
   /** Resolves when the batch is durable, with its place. A batch whose id landed before gets the place that it has. */
   append(io: Ports, batch: Batch, options: AppendOptions): Promise<Appended> {
     return new Promise((resolve, reject) => {
-      const { retentionMs, turn } = options;
+      const { retentionMs, along } = options;
       const giveUpAt = io.clock.now() + patienceMs;
-      const asked = { giveUpAt, retentionMs, turn };
+      const asked = { giveUpAt, retentionMs, along };
       this.#waiting.push(new PendingAppend(batch, asked, { resolve, reject }));
       if (!this.#working) void this.#work(io);
     });
@@ -304,9 +311,9 @@ export class QueueAppender {
       }
       const storedAt = Math.max(issuedAt, chain.storedAt);
       const { puts, bytes } = this.#rowPuts(io, chain, group, { segment, storedAt });
-      const turns = turnsOf(group.members, { base: chain.offset, storedAt });
-      const writes = group.turnsSomething
-        ? [...puts, ...turns.map(({ write }) => write), entryCheck(this.#queue, segment)]
+      const along = alongOf(group.members, { base: chain.offset, storedAt });
+      const writes = group.hasAlong
+        ? [...puts, ...along.flatMap((each) => each.writes), entryCheck(this.#queue, segment)]
         : puts;
       const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));
       if (result.outcome === "applied") {
@@ -321,9 +328,9 @@ export class QueueAppender {
         left = await this.#refused(io, chain, group.members, refusal);
       } else {
         // A put that was held up for longer than any deadline may lie where the rows of a deleted topic lay.
-        if (!group.turnsSomething) throw brokenChain(this.#queue);
+        if (!group.hasAlong) throw brokenChain(this.#queue);
         const others = result.current.slice(puts.length);
-        left = this.#superseded(turns, others, group.members, segment);
+        left = this.#superseded(along, others, group.members, segment);
       }
       group = new AppendGroup(this.#settings.groupBytesMax);
       // Fewer batches may need more rows: whom there is no room for waits again.
@@ -431,18 +438,21 @@ export class QueueAppender {
     return left;
   }
 
-  /** The tail was free: somebody turned what these wanted to turn, or the segment is no longer what it was. */
+  /** The tail was free: what was to go along with some was refused, or the segment is no longer what it was. */
   #superseded(
-    turns: readonly TurnOfMember[],
+    along: readonly AlongOfMember[],
     current: readonly (Item | undefined)[],
     members: readonly PendingAppend[],
     { entry }: ActiveSegment,
   ): PendingAppend[] {
-    const lost = new Set<PendingAppend>();
-    turns.forEach(({ pending, write }, index) => {
-      if (current[index]?.version !== write.expect.version) lost.add(pending);
-    });
-    for (const pending of lost) pending.fail(new Superseded());
+    const lost = new Map<PendingAppend, RefusedWrite[]>();
+    let from = 0;
+    for (const { pending, writes } of along) {
+      const refused = refusedOf(writes, current.slice(from, from + writes.length));
+      if (refused.length > 0) lost.set(pending, refused);
+      from += writes.length;
+    }
+    for (const [pending, refused] of lost) pending.fail(new Superseded(refused));
     if (lost.size > 0) return members.filter((pending) => !lost.has(pending));
     // Then the check was refused; where it was not, something lies above the vacant tail.
     if (current.at(-1)?.version === entry.version) throw brokenChain(this.#queue);
@@ -484,18 +494,22 @@ interface ActiveSegment {
   readonly after: number;
 }
 
-interface TurnOfMember {
+interface AlongOfMember {
   readonly pending: PendingAppend;
-  readonly write: ReturnType<Turn>;
+  readonly writes: readonly Write[];
 }
 
-/** What is turned when these land one behind the other. */
-function turnsOf(members: readonly PendingAppend[], first: Appended): TurnOfMember[] {
+/** What goes along when these land one behind the other. */
+function alongOf(members: readonly PendingAppend[], first: Appended): AlongOfMember[] {
   let { base } = first;
   return members.flatMap((pending) => {
     const place = { ...first, base };
     base += pending.batch.count;
-    return pending.turn === undefined ? [] : [{ pending, write: pending.turn(place) }];
+    const { along } = pending;
+    if (along === undefined) return [];
+    const writes = along.writes(place);
+    assert(writes.length === along.keys.length, "what goes along is one write for each key");
+    return [{ pending, writes }];
   });
 }
 

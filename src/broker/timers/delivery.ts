@@ -66,8 +66,12 @@ export class Delivery {
       const delivered = { ...timer, state: "delivered" } as const;
       await this.#log.append(io, { topicId, queue }, waitingBatch(item), {
         retentionMs: topic.retentionMs,
-        turn: ({ base: offset, storedAt }) =>
-          turn(io, item, { ...delivered, offset, deliveredAt: storedAt }),
+        along: {
+          keys: [item.key],
+          writes: ({ base: offset, storedAt }) => [
+            turn(io, item, { ...delivered, offset, deliveredAt: storedAt }),
+          ],
+        },
       });
       this.onDelivered(io.clock.now() - timerNameOf(item).dueAt);
       return true;

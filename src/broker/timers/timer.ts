@@ -1,10 +1,8 @@
 import { assert } from "../assert.ts";
 import { concatBytes, readU16, writeU16 } from "../bytes.ts";
 import type { Batch } from "../log/batch.ts";
-import { encodeBatchRow, placedBatches, readBatchRow } from "../log/batch-row.ts";
-import { Damaged } from "../ports/failures.ts";
+import { batchOf, encodeWithBatch, hasBatch, recordOf } from "../log/record-with-batch.ts";
 import type { Item } from "../ports/store.ts";
-import { decodeRecord, encodeRecord } from "../record.ts";
 import { dueAtOf, type MinuteShard } from "../schema.ts";
 
 /** Where a waiting message is bound for. The topic is its id too: one made again under the name is another. */
@@ -30,29 +28,22 @@ export type Timer = TimerTarget & {
 
 /** The timer's part of the store: its record and, while it waits, the row that its batch will be. */
 export function encodeTimer(timer: Timer, batch?: Batch): Uint8Array[] {
-  const record = encodeRecord(timer);
-  const length = new Uint8Array(2);
-  writeU16(length, 0, record.length);
-  const row = batch && encodeBatchRow({ storedAt: 0, index: 0, segmentBytes: 0 }, [batch]);
-  return [length, record, ...(row ?? [])];
+  return encodeWithBatch(timer, batch);
 }
 
 /** Throws `Damaged`. */
-export function decodeTimer({ value }: Item): Timer {
-  return decodeRecord<Timer>("timer", value.subarray(2, 2 + readU16(value, 0)));
+export function decodeTimer(item: Item): Timer {
+  return recordOf<Timer>("timer", item);
 }
 
 /** Whether a timer has not been turned, by its length alone: who walks a minute meets thousands that have been. */
-export function isWaiting({ value }: Item): boolean {
-  return value.length > 2 + readU16(value, 0);
+export function isWaiting(item: Item): boolean {
+  return hasBatch(item);
 }
 
 /** The batch of a timer that waits. Throws `Damaged`. */
-export function waitingBatch({ key, value }: Item): Batch {
-  const row = readBatchRow({ key, value: value.subarray(2 + readU16(value, 0)) });
-  const [placed] = placedBatches(row);
-  if (placed === undefined) throw new Damaged("timer");
-  return placed.batch;
+export function waitingBatch(item: Item): Batch {
+  return batchOf("timer", item);
 }
 
 /** Names a timer for those who recall it: when it is due, and its id. */
