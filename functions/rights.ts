@@ -6,6 +6,7 @@ import type { Ability, Right } from "../src/api/operation.ts";
 const functionOfRight = {
   none: "pull",
   send: "send",
+  transact: "transact",
   pull: "pull",
   commit: "commit",
   admin: "admin",

@@ -98,6 +98,7 @@ const onAlarmTimeout = Duration.minutes(5);
 /** Part of what CloudFormation knows the resources by: another name would make them anew. */
 const constructIds: Readonly<Record<FunctionName, string>> = {
   send: "Send",
+  transact: "Transact",
   pull: "Pull",
   commit: "Commit",
   admin: "Admin",
@@ -107,6 +108,7 @@ const constructIds: Readonly<Record<FunctionName, string>> = {
 
 const descriptions: Readonly<Record<FunctionName, string>> = {
   send: "sends",
+  transact: "transactions and their checks",
   pull: "pulls and everything else that only reads",
   commit: "commits of consumers",
   admin: "makes, changes and deletes topics",
@@ -116,6 +118,7 @@ const descriptions: Readonly<Record<FunctionName, string>> = {
 
 const defaultMemoryMb: Readonly<Record<FunctionName, number>> = {
   send: 512,
+  transact: 512,
   pull: 256,
   commit: 512,
   admin: 512,

@@ -192,7 +192,7 @@ async function countAlarms(sends: number, { brokers }: { readonly brokers: numbe
 }
 
 const delayFromEachAttempt: Patch = {
-  file: "src/broker/sending/send-messages.ts",
+  file: "src/broker/sending/outgoing-message.ts",
   find: "const dueAt = deliveryTime(delay, bornAt, path);",
   replace: "const dueAt = deliveryTime(delay, Date.now(), path);",
 };

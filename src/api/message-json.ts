@@ -1,8 +1,9 @@
 import { invalid } from "../broker/errors.ts";
 import type { PlacedBatch } from "../broker/log/batch-row.ts";
+import type { Message } from "../broker/log/message.ts";
 import { type StoredMessage, storedMessages } from "../broker/log/stored-messages.ts";
 import type { Compression } from "../broker/ports/compression.ts";
-import type { OutgoingMessage } from "../broker/sending/send-messages.ts";
+import type { OutgoingMessage } from "../broker/sending/outgoing-message.ts";
 import type { MessageIn } from "./schemas.ts";
 
 /** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
@@ -58,6 +59,23 @@ export function messageToJson(
     messageGroup,
     bornAt,
     storedAt,
+  };
+}
+
+/** A message that does not lie anywhere yet. */
+export function preparedToJson(
+  { body, bornAt, tag, keys, properties, messageGroup }: Message,
+  { queue, messageId }: { readonly queue: number; readonly messageId: string },
+): object {
+  return {
+    queue,
+    messageId,
+    ...encodedBody(body),
+    tag,
+    keys,
+    properties,
+    messageGroup,
+    bornAt,
   };
 }
 

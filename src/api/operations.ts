@@ -14,7 +14,14 @@ import {
   listTopics,
   sealTopic,
 } from "./operations/topics.ts";
+import {
+  changeProducerGroup,
+  getProducerGroup,
+  listTransactions,
+  reviveTransaction,
+} from "./operations/transactions.ts";
 import { sendOperations } from "./send-operations.ts";
+import { transactOperations } from "./transact-operations.ts";
 
 const table: readonly Operation[] = [
   createTopic,
@@ -24,6 +31,7 @@ const table: readonly Operation[] = [
   deleteTopic,
   sealTopic,
   ...sendOperations,
+  ...transactOperations,
   pull,
   pullBatches,
   getMessage,
@@ -33,6 +41,10 @@ const table: readonly Operation[] = [
   getOffsets,
   getLag,
   listDelayed,
+  listTransactions,
+  reviveTransaction,
+  changeProducerGroup,
+  getProducerGroup,
   health,
 ];
 

@@ -7,6 +7,8 @@ import { RequestBroker } from "./request-broker.ts";
 import { minuteOfAlarm } from "./timers/minute-alarm.ts";
 import { TimerWalker } from "./timers/walker.ts";
 import { doTopicDeletion } from "./topics/topic-deletion.ts";
+import { doCheckBack } from "./transactions/check-back-work.ts";
+import { transacting } from "./transactions/transacting.ts";
 import type { DueWork } from "./work/work.ts";
 import { wakeForWork } from "./work/work-alarm.ts";
 import { tick, type WorkDone } from "./work/work-queue.ts";
@@ -80,6 +82,7 @@ export class Broker extends RequestBroker {
     const { settings } = this.log;
     if (work.kind === "delete-topic") return doTopicDeletion(io, { dueAt, work }, settings);
     if (work.kind === "drop-large") return doDropLarge(io, work, settings);
+    if (work.kind === "check-back") return doCheckBack(io, work, transacting(this).producerGroups);
     return doSegmentWork(io, this.log.changes, { dueAt, work });
   }
 }

@@ -40,6 +40,26 @@ export const limits = {
   /** A timer that was delivered or recalled is kept so long, for those who ask late. */
   timerKeptMs: 24 * 60 * minute,
 
+  /** A half message is checked back so long after it was prepared, RocketMQ's transactionTimeOut. */
+  checkAfterMsMin: second,
+  checkAfterMsDefault: 6 * second,
+  /** RocketMQ's longest CHECK_IMMUNITY_TIME_IN_SECONDS. */
+  checkAfterMsMax: 60 * minute,
+  /** Then again every so often, RocketMQ's transactionCheckInterval; for so long a check belongs to whom it was given. */
+  checkEveryMsMin: second,
+  checkEveryMsDefault: 30 * second,
+  checkEveryMsMax: 60 * minute,
+  /** RocketMQ's transactionCheckMax. After so many checks without an outcome a half is discarded. */
+  checksMaxDefault: 15,
+  checksMaxMax: 1_000,
+  checksAtOnceMax: 32,
+  /** A half that nobody could be asked about is discarded at this age. */
+  halfOpenMsMax: 72 * 60 * minute,
+  /** What became of a transaction can be asked for so long after it ended, and one that was discarded be revived. */
+  transactionKeptMs: 7 * 24 * 60 * minute,
+  /** A transaction is not revived any more at this age, so that a large message need not be kept for ever. */
+  reviveAgeMsMax: 14 * 24 * 60 * minute,
+
   pullMessagesMax: 1_024,
   pullBytesMax: 4 * MB,
   waitMsMax: 20 * second,

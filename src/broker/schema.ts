@@ -16,6 +16,9 @@ import type { Key } from "./ports/store.ts";
  * | W      | (one)                    | due time, id  | work item     | with what makes it necessary       |
  * | M      | minute, shard            | due time, id  | timer         | once, then turned once             |
  * | N      | (one)                    | minute, shard | minute entry  | with the first timer of the minute |
+ * | X      | shard                    | id            | transaction   | once, then turned                  |
+ * | Q      | shard, producer group    | due time, id  | check entry   | with its half, moved by each check |
+ * | E      | (one)                    | group name    | producer group| by compare and set                 |
  *
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
@@ -38,6 +41,10 @@ export interface MinuteShard {
   readonly shard: number;
 }
 
+/** Transactions, and the checks of a producer group, lie in so many partitions each, so that many can be written at once. */
+export const transactionShards = 16;
+export const checkShards = 4;
+
 /** A segment of a queue. Of several parts with one base only the last one ever holds messages. */
 export interface SegmentId {
   readonly base: number;
@@ -54,6 +61,10 @@ export const partitions = {
   batches: (queue: QueueId, segment: SegmentId) =>
     concatBytes([queuePartition("B", queue), offsetKey(segment.base), u16(segment.part)]),
   groupOffsets: (queue: QueueId) => queuePartition("G", queue),
+  transactions: (shard: number) => concatBytes([utf8("X"), Uint8Array.of(shard)]),
+  checks: (shard: number, producerGroup: string) =>
+    concatBytes([utf8("Q"), Uint8Array.of(shard), utf8(producerGroup)]),
+  producerGroups: utf8("E"),
 } as const;
 
 export const keys = {
@@ -75,11 +86,28 @@ export const keys = {
     partition: partitions.minutes,
     sort: concatBytes([u32(minute), Uint8Array.of(shard)]),
   }),
+  transaction: (id: Uint8Array): Key => ({
+    partition: partitions.transactions(transactionShard(id)),
+    sort: id,
+  }),
+  check: (producerGroup: string, dueAt: number, id: Uint8Array): Key => ({
+    partition: partitions.checks((id[0] ?? 0) % checkShards, producerGroup),
+    sort: concatBytes([offsetKey(dueAt), id]),
+  }),
+  producerGroup: (name: string): Key => ({
+    partition: partitions.producerGroups,
+    sort: utf8(name),
+  }),
   work: (dueAt: number, id: string): Key => ({
     partition: partitions.work,
     sort: concatBytes([offsetKey(dueAt), utf8(id)]),
   }),
 } as const;
+
+/** Which partition of transactions an id belongs to. */
+export function transactionShard(id: Uint8Array): number {
+  return (id[0] ?? 0) % transactionShards;
+}
 
 /** The blobs that hold what a topic's archived segments held. */
 export function archivePrefix(topicId: number): string {
@@ -115,7 +143,7 @@ export function minuteShardOf(sort: Uint8Array): MinuteShard {
   return { minute: readU32(sort, 0), shard: sort[4] ?? 0 };
 }
 
-/** When a work item or a timer is due, from its sort key (ms). */
+/** When a work item, a timer or a check is due, from its sort key (ms). */
 export function dueAtOf(sort: Uint8Array): number {
   return readU64(sort, 0);
 }

@@ -17,6 +17,7 @@ import {
   pulledBatches,
 } from "../support/http-client.ts";
 import type { RunningTarget, Target } from "../support/targets.ts";
+import { runTransactionCases } from "./transactions.cases.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const golden = (file: string) => readFileSync(new URL(`../golden/${file}`, import.meta.url));
@@ -617,6 +618,8 @@ export function runApiSuite(target: Target): void {
       });
     });
 
+    runTransactionCases({ ask, newTopic, send, pull });
+
     describe("a long poll", () => {
       it("is answered at once by a send of the same server", async () => {
         const topic = await newTopic({ queues: 1 });
@@ -825,7 +828,26 @@ export function runApiSuite(target: Target): void {
         const sentAt = Date.now();
         const waiting = await ask("POST", `${base}/messages`, delayed(1, 1));
         const recall = `/v1/delayed/${waiting.json.results[0].recallHandle}`;
+        const transactions = `${base}-half/transactions`;
+        await ask("PUT", `${base}-half`, { json: { queues: 1 } });
+        const half = { json: { message: { body: "x".repeat(300) }, producerGroup: "units" } };
+        // A process stores work for each quarter of a minute in which checks are due: one of three finds it stored.
+        const prepared: Answer[] = [];
+        for (let number = 0; number < 3; number++)
+          prepared.push(await ask("POST", transactions, half));
+        const [one, two, three] = prepared.map(
+          ({ json }) => `/v1/transactions/${json.transactionId}`,
+        );
+        const unitsOfPrepare = prepared.map(
+          ({ headers }) => /^w=(\d+)/.exec(headers.get("x-tasso-units") ?? "")?.[1],
+        );
+        await ask("POST", `${three}/commit`);
         const table = {
+          prepare: Math.min(...unitsOfPrepare.map(Number)),
+          "commit a transaction": await units("POST", `${one}/commit`),
+          "the same again, or a look": await units("POST", `${one}/commit`),
+          "roll a transaction back": await units("POST", `${two}/rollback`),
+          "look for checks": await units("POST", "/v1/producer-groups/nobody/checks"),
           "send 900 bytes": await units("POST", `${base}/messages`, message(900)),
           "send 5,000 bytes": await units("POST", `${base}/messages`, message(5_000)),
           "send 400,000 bytes to each of three queues": await units(
@@ -859,6 +881,11 @@ export function runApiSuite(target: Target): void {
         // Who has not sent reads the topic and the directory first.
         const cold = running.processPerRight ? 2 : 0;
         expect(table).toEqual({
+          prepare: 4,
+          "commit a transaction": "w=8 r=1 put=0 get=0",
+          "the same again, or a look": "w=0 r=1 put=0 get=0",
+          "roll a transaction back": "w=4 r=1 put=0 get=0",
+          "look for checks": "w=0 r=4 put=0 get=0",
           "send 900 bytes": "w=1 r=0 put=0 get=0",
           "send 5,000 bytes": "w=6 r=0 put=0 get=0",
           "send 400,000 bytes to each of three queues": "w=3 r=0 put=1 get=0",

@@ -83,7 +83,13 @@ function expectRefused({ status, json, headers }: Answer, bad: BadRequest): void
 async function everything(url: string): Promise<unknown> {
   const offsets = await call(url, "GET", "/v1/groups/g/offsets/orders");
   const delayed = await call(url, "GET", "/v1/delayed");
-  return { ranges: await rangesOf(url), offsets: offsets.json, delayed: delayed.json };
+  const transactions = await call(url, "GET", "/v1/transactions");
+  return {
+    ranges: await rangesOf(url),
+    offsets: offsets.json,
+    delayed: delayed.json,
+    transactions: transactions.json,
+  };
 }
 
 function tell(kind: string, tally: Tally, messages: number): void {

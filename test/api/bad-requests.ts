@@ -3,6 +3,7 @@ import { limits } from "../../src/broker/limits.ts";
 import { encodeMessages } from "../../src/broker/log/message.ts";
 import { batchOf, compressed, sealed, withContent } from "../support/batches.ts";
 import { batchType, type CallOptions } from "../support/http-client.ts";
+import { badTransactions } from "./bad-transactions.ts";
 
 /** A request that has to be refused, and how. */
 export interface BadRequest {
@@ -608,4 +609,9 @@ const binaries: readonly BadRequest[] = [
   }),
 ];
 
-export const badRequests: readonly BadRequest[] = [...json, ...urls, ...binaries];
+export const badRequests: readonly BadRequest[] = [
+  ...json,
+  ...urls,
+  ...binaries,
+  ...badTransactions,
+];

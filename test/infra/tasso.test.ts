@@ -57,9 +57,10 @@ describe("the front", () => {
         "on-alarm.handler",
         "pull.handler",
         "send.handler",
+        "transact.handler",
       ].sort(),
     );
-    template.resourceCountIs("AWS::ApiGatewayV2::Integration", 4);
+    template.resourceCountIs("AWS::ApiGatewayV2::Integration", 5);
     template.allResourcesProperties("AWS::ApiGatewayV2::Integration", {
       PayloadFormatVersion: "2.0",
     });
@@ -259,7 +260,7 @@ describe("alarms", () => {
       lateness: named("latenessMs"),
       work: named("workLeft"),
       dead: named("ApproximateNumberOfMessagesVisible"),
-    }).toEqual({ errors: 5, throttles: 5, failures: 4, lateness: 1, work: 1, dead: 1 });
+    }).toEqual({ errors: 6, throttles: 6, failures: 5, lateness: 1, work: 1, dead: 1 });
     template.hasResourceProperties("AWS::CloudWatch::Alarm", {
       MetricName: "latenessMs",
       Statistic: "Maximum",

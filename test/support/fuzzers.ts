@@ -111,6 +111,23 @@ const validRequests = (now: number): readonly { method: string; path: string; js
     },
   },
   {
+    method: "POST",
+    path: `/v1/topics/${fuzzTopic}/transactions`,
+    json: {
+      message: { body: "a", delayMs: 3_600_000, messageGroup: "g" },
+      producerGroup: "fuzzers",
+      checkAfterMs: 3_600_000,
+      batchId: "00112233445566778899aabbccddeeff",
+      firstAttemptAt: now,
+    },
+  },
+  { method: "POST", path: "/v1/producer-groups/fuzzers/checks", json: { max: 3, waitMs: 0 } },
+  {
+    method: "PUT",
+    path: "/v1/producer-groups/fuzzers",
+    json: { checkEveryMs: 30_000, checksMax: 15 },
+  },
+  {
     method: "PUT",
     path: "/v1/topics/other",
     json: { queues: 4, type: "MIXED", retentionMs: 60_000, writable: true },

@@ -13,6 +13,7 @@ const features = [
   "seek",
   "search",
   "delayed",
+  "transactions",
 ];
 
 export const version = "0.1.0";

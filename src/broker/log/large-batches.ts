@@ -62,11 +62,13 @@ export class LargeBatches {
   async whole(io: Ports, row: BatchRow, batch: Batch): Promise<BatchRow> {
     const { large } = batch;
     if (large === undefined) return row;
-    const { start, length } = large;
-    const bytes = await io.blobs.get(largeObjectKey(large.day, large.object), { start, length });
-    if (bytes === undefined || checksumIn(bytes) !== batch.checksum)
-      throw new Damaged("large batch");
-    return { ...row, batches: bytes, isLarge: false };
+    return { ...row, batches: await bytesIn(io, batch, large), isLarge: false };
+  }
+
+  /** A batch with its content, wherever that lies. Throws `Damaged`. */
+  async withContent(io: Ports, batch: Batch): Promise<Batch> {
+    const { large } = batch;
+    return large === undefined ? batch : readBatch(await bytesIn(io, batch, large));
   }
 
   #isLarge({ bytes, large }: Batch): boolean {
@@ -111,6 +113,13 @@ export async function doDropLarge(
 
 function endOfDay(day: number): number {
   return (day + 1) * dayMs;
+}
+
+async function bytesIn(io: Ports, batch: Batch, large: LargeBatchPlace): Promise<Uint8Array> {
+  const { start, length } = large;
+  const bytes = await io.blobs.get(largeObjectKey(large.day, large.object), { start, length });
+  if (bytes === undefined || checksumIn(bytes) !== batch.checksum) throw new Damaged("large batch");
+  return bytes;
 }
 
 function checksumIn(bytes: Uint8Array): number {

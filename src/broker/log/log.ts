@@ -57,7 +57,12 @@ export class Log {
     return this.#largeBatches.place(io, parts, retentionMs);
   }
 
-  /** Resolves with the batch's place when it is durable. Throws `Superseded` where it was to turn what has been turned. */
+  /** A batch that was placed, with its content. */
+  withContent(io: Ports, batch: Batch): Promise<Batch> {
+    return this.#largeBatches.withContent(io, batch);
+  }
+
+  /** Resolves with the batch's place when it is durable. Throws `Superseded` where what was to go along is refused. */
   append(
     io: Ports,
     queue: QueueId,

@@ -8,14 +8,19 @@ export function expectAccepted(
   topic: Topic,
   message: Message,
   path: string,
-  { isDelayed = false }: { readonly isDelayed?: boolean } = {},
+  {
+    isDelayed = false,
+    isTransactional = false,
+  }: { readonly isDelayed?: boolean; readonly isTransactional?: boolean } = {},
 ): void {
   if (!topic.writable) {
     throw new BrokerError("topic_not_writable", `topic ${topic.name} takes no messages`, {
       topic: topic.name,
     });
   }
-  const kind = isDelayed ? "DELAY" : message.messageGroup === undefined ? "NORMAL" : "FIFO";
+  // As RocketMQ ranks them: one that is several of these counts as the first.
+  const ofGroup = message.messageGroup === undefined ? "NORMAL" : "FIFO";
+  const kind = isTransactional ? "TRANSACTION" : isDelayed ? "DELAY" : ofGroup;
   if (topic.type === "MIXED" || topic.type === kind) return;
   throw new BrokerError("type_mismatch", `topic ${topic.name} takes only ${topic.type} messages`, {
     field: path,

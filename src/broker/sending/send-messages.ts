@@ -1,31 +1,22 @@
-import { expectQueue } from "../consuming/group-offsets.ts";
 import { type BrokerError, invalid, isBrokerError } from "../errors.ts";
 import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
 import type { Log } from "../log/log.ts";
 import type { Message } from "../log/message.ts";
-import { checkMessage } from "../log/message-rules.ts";
 import { toBrokerError } from "../port-errors.ts";
 import type { Ports } from "../ports/ports.ts";
-import { type Delay, deliveryTime } from "../timers/delay.ts";
 import { recallHandleOf } from "../timers/recall-handle.ts";
 import { timerId } from "../timers/timer.ts";
 import type { NewTimer } from "../timers/timer-writes.ts";
 import type { Timers } from "../timers/timers.ts";
-import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
+import { type OutgoingMessage, routedTo } from "./outgoing-message.ts";
 import {
   expectAccepted,
   expectFits,
   expectMessageCount,
   expectWithinRetryWindow,
 } from "./routing.ts";
-
-export interface OutgoingMessage extends Omit<Message, "bornAt">, Delay {
-  readonly bornAt?: number;
-  /** The queue it has to go to. Not together with a message group, which chooses one by itself. */
-  readonly queue?: number;
-}
 
 export interface SendRequest {
   readonly topic: string;
@@ -168,20 +159,13 @@ function delayedOf(topic: Topic, routed: Routed, batchId: Uint8Array): Delayed[]
 
 function route(
   topic: Topic,
-  { queue, deliverAt, delayMs, delayLevel, ...outgoing }: OutgoingMessage,
+  outgoing: OutgoingMessage,
   { id, bornAt, index }: { id: Uint8Array; bornAt: number; index: number },
 ): Routed {
   const path = `messages[${index}]`;
-  const message: Message = { ...outgoing, bornAt: outgoing.bornAt ?? bornAt };
-  checkMessage(message, path);
-  const delay = {
-    ...(deliverAt === undefined ? {} : { deliverAt }),
-    ...(delayMs === undefined ? {} : { delayMs }),
-    ...(delayLevel === undefined ? {} : { delayLevel }),
-  };
-  const dueAt = deliveryTime(delay, bornAt, path);
+  const { message, dueAt, queue } = routedTo(topic, outgoing, { id, bornAt, path });
   expectAccepted(topic, message, path, { isDelayed: dueAt !== undefined });
-  return { message, index, dueAt, queue: chosenQueue(topic, { message, queue, id, path }) };
+  return { message, index, dueAt, queue };
 }
 
 /** Those that are to be sent now, by the queue that they go to. */
@@ -194,32 +178,6 @@ function byQueue(routed: readonly Routed[]): Map<number, Routed[]> {
     else members.push(message);
   }
   return queues;
-}
-
-function chosenQueue(
-  topic: Topic,
-  {
-    message,
-    queue,
-    id,
-    path,
-  }: { message: Message; queue: number | undefined; id: Uint8Array; path: string },
-): number {
-  const { messageGroup } = message;
-  if (queue === undefined) {
-    return messageGroup === undefined
-      ? queueOfBatch(id, topic.queues)
-      : queueOfGroup(messageGroup, topic.queues);
-  }
-  if (messageGroup !== undefined) {
-    throw invalid(
-      `${path}.queue`,
-      queue,
-      "absent where messageGroup is given, which chooses the queue",
-    );
-  }
-  expectQueue(topic, queue, `${path}.queue`);
-  return queue;
 }
 
 function encodeMembers(

@@ -2,10 +2,10 @@ import { allItems, nextSort } from "../all-items.ts";
 import { commitUntilDecided } from "../decided-commit.ts";
 import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { keyReused } from "../log/pending-append.ts";
+import { keyReused, refusedOf, Superseded } from "../log/pending-append.ts";
 import { Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import type { Item, Put, Version } from "../ports/store.ts";
+import type { Item, Put, Version, Write } from "../ports/store.ts";
 import { keys, type MinuteShard, minuteShardName, minuteShardOf, partitions } from "../schema.ts";
 import { alarmOfMinute } from "./minute-alarm.ts";
 import { claimedEntry, isClaimed, settledEntry } from "./minute-entry.ts";
@@ -56,6 +56,11 @@ export class Timers {
     for (const some of portions(timers)) await this.#putSome(io, some);
   }
 
+  /** Stores one in a commit in which other writes go along, at least one of which demands something. Throws `Superseded` where they are refused. */
+  putAlong(io: Ports, timer: NewTimer, along: readonly Write[]): Promise<void> {
+    return this.#putSome(io, [timer], along);
+  }
+
   /**
    * Recalls a message that waits; again is fine. Throws `recall_too_late` with its place where it was delivered, and
    * `delayed_not_found` where none is known by this name: it never waited, or was done with a day ago.
@@ -102,19 +107,25 @@ export class Timers {
     return { waiting, next: undefined };
   }
 
-  async #putSome(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+  async #putSome(
+    io: Ports,
+    timers: readonly NewTimer[],
+    along: readonly Write[] = [],
+  ): Promise<void> {
     let missing = timers;
     while (missing.length > 0) {
       const now = io.clock.now();
       const puts = missing.map((timer) => waitingPut(io, timer));
       const entries = this.#entriesFor(io, missing, now);
-      const writes = [...puts, ...entries.map(({ write }) => write)];
+      const writes = [...puts, ...entries.map(({ write }) => write), ...along];
       const result = await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
       if (result.outcome === "applied") {
         for (const { name, write } of entries) this.#unsettled.set(name, write.version);
         break;
       }
       const { current } = result;
+      const refused = refusedOf(along, current.slice(puts.length + entries.length));
+      if (refused.length > 0) throw new Superseded(refused);
       entries.forEach((entry, index) => {
         this.#learn(io, entry, current[puts.length + index]);
       });

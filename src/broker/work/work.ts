@@ -31,7 +31,9 @@ export type Work =
       readonly name: string;
       readonly queues: number;
       readonly round: 1 | 2;
-    };
+    }
+  /** Looks after the half messages of a producer group that nobody ends. */
+  | { readonly kind: "check-back"; readonly producerGroup: string };
 
 export interface DueWork {
   readonly dueAt: number;
@@ -40,10 +42,15 @@ export interface DueWork {
 
 /** The same work at the same time has the same key: it may be stored twice and is there once. */
 function keyOf({ dueAt, work }: DueWork) {
-  const subject = "topicId" in work ? work.topicId : work.day;
+  const subject = subjectOf(work);
   const segment = "base" in work ? `/${work.queue}/${work.base}.${work.part}` : "";
   const round = "round" in work ? `/${work.round}` : "";
   return keys.work(dueAt, `${work.kind}/${subject}${segment}${round}`);
+}
+
+function subjectOf(work: Work): number | string {
+  if (work.kind === "drop-large") return work.day;
+  return work.kind === "check-back" ? work.producerGroup : work.topicId;
 }
 
 export function putWork(io: Ports, due: DueWork): Write {

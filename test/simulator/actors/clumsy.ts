@@ -1,8 +1,9 @@
 import { utf8 } from "../../../src/broker/bytes.ts";
 import { limits } from "../../../src/broker/limits.ts";
 import { encodeBatch } from "../../../src/broker/log/batch.ts";
+import type { OutgoingMessage } from "../../../src/broker/sending/outgoing-message.ts";
 import { sendBatch } from "../../../src/broker/sending/send-batch.ts";
-import { type OutgoingMessage, sendMessages } from "../../../src/broker/sending/send-messages.ts";
+import { sendMessages } from "../../../src/broker/sending/send-messages.ts";
 import type { Auditor } from "../auditor.ts";
 import type { Client } from "../client.ts";
 import type { Scenario } from "../scenario.ts";

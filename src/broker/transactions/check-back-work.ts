@@ -1,0 +1,64 @@
+import { allItems } from "../all-items.ts";
+import type { Ports } from "../ports/ports.ts";
+import { type Item, storeLimits } from "../ports/store.ts";
+import { checkShards, partitions } from "../schema.ts";
+import { putWork, type Work } from "../work/work.ts";
+import type { WorkDone } from "../work/work-queue.ts";
+import { checkDueAt } from "./check-entry.ts";
+import { discard, isExhausted, openHalves } from "./checks.ts";
+import type { ProducerGroups } from "./producer-groups.ts";
+
+/** Where halves wait for somebody who can be asked, they are looked after again so much later (ms). */
+const againMs = 60_000;
+const discardedAtOnce = 100;
+
+/**
+ * Looks after the halves of a producer group that are due: ends those that nobody is asked about any more, and comes again
+ * as long as any is open. Whom to ask is for those who poll.
+ */
+export async function doCheckBack(
+  io: Ports,
+  work: Extract<Work, { kind: "check-back" }>,
+  groups: ProducerGroups,
+): Promise<WorkDone> {
+  const { producerGroup } = work;
+  const group = await groups.get(io, producerGroup);
+  let isOpen = false;
+  let discarded = 0;
+  for (let shard = 0; shard < checkShards; shard++) {
+    for await (const entries of dueInPages(io, shard, producerGroup, () => (isOpen = true))) {
+      for (const half of await openHalves(io, entries)) {
+        if (!isExhausted(io, half, group)) {
+          isOpen = true;
+          continue;
+        }
+        await discard(io, half);
+        if (++discarded === discardedAtOnce) return "again";
+      }
+    }
+  }
+  // Discards whose outcome nobody knows are looked at once more.
+  if (!isOpen && discarded === 0) return { writes: [] };
+  return { writes: [putWork(io, { dueAt: io.clock.now() + againMs, work })] };
+}
+
+async function* dueInPages(
+  io: Ports,
+  shard: number,
+  producerGroup: string,
+  onLater: () => void,
+): AsyncGenerator<Item[]> {
+  const partition = partitions.checks(shard, producerGroup);
+  let page: Item[] = [];
+  for await (const entry of allItems(io, { partition })) {
+    if (checkDueAt(entry) > io.clock.now()) {
+      onLater();
+      break;
+    }
+    page.push(entry);
+    if (page.length < storeLimits.getKeysMax) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
+}

@@ -1,0 +1,164 @@
+import { limits } from "../limits.ts";
+import type { Batch } from "../log/batch.ts";
+import { Damaged } from "../ports/failures.ts";
+import type { Ports } from "../ports/ports.ts";
+import { type Item, storeLimits } from "../ports/store.ts";
+import { checkShards, keys, offsetKey, partitions } from "../schema.ts";
+import {
+  type CheckEntry,
+  checkDueAt,
+  checkPut,
+  decodeCheckEntry,
+  transactionOfCheck,
+} from "./check-entry.ts";
+import type { ProducerGroup, ProducerGroups } from "./producer-groups.ts";
+import { decodeTransaction, preparedBatch, type Transaction, turned } from "./transaction.ts";
+
+/** A half message whose producer is asked what became of it. */
+export interface Check {
+  readonly id: Uint8Array;
+  readonly transaction: Transaction;
+  readonly batch: Batch;
+  /** How often somebody was asked, this time included. */
+  readonly check: number;
+}
+
+/** A half that is due to be checked. */
+export interface DueHalf {
+  readonly entry: Item;
+  readonly check: CheckEntry;
+  readonly item: Item;
+  readonly transaction: Transaction;
+  readonly batch: Batch;
+}
+
+/** So often a long poll looks for what is due (ms). */
+const lookEveryMs = 500;
+
+/** The checks of producer groups: who gets one has it to himself until the next is due. */
+export class Checks {
+  readonly #groups: ProducerGroups;
+
+  constructor(groups: ProducerGroups) {
+    this.#groups = groups;
+  }
+
+  /** Takes checks that are due, waiting up to `waitMs` for the first, unless `isOver`. */
+  async take(
+    io: Ports,
+    producerGroup: string,
+    { max, waitMs, isOver }: { max: number; waitMs: number; isOver: () => boolean },
+  ): Promise<Check[]> {
+    const until = io.clock.now() + waitMs;
+    for (;;) {
+      const checks = await this.#takeDue(io, producerGroup, max);
+      const left = until - io.clock.now();
+      if (checks.length > 0 || left <= 0 || isOver()) return checks;
+      await io.clock.sleep(Math.min(left, lookEveryMs));
+    }
+  }
+
+  /** Gives out what is due of a group at this instant, first come, first served. */
+  async #takeDue(io: Ports, producerGroup: string, max: number): Promise<Check[]> {
+    const entries = await dueEntries(io, producerGroup, max);
+    if (entries.length === 0) return [];
+    const group = await this.#groups.get(io, producerGroup);
+    const taken: Promise<Check | undefined>[] = [];
+    let bytes = 0;
+    for (const half of await openHalves(io, entries.slice(0, max))) {
+      if (isExhausted(io, half, group)) {
+        await discard(io, half);
+        continue;
+      }
+      const { batch } = half;
+      bytes += batch.large?.length ?? batch.bytes.length;
+      if (bytes > limits.pullBytesMax && taken.length > 0) break;
+      taken.push(lease(io, half, group));
+    }
+    return (await Promise.all(taken)).filter((check) => check !== undefined);
+  }
+}
+
+/** Entries that are due, the first ones first; at least `max` of them where there are as many. */
+export async function dueEntries(io: Ports, producerGroup: string, max: number): Promise<Item[]> {
+  const to = offsetKey(io.clock.now() + 1);
+  const pages = await Promise.all(
+    Array.from({ length: checkShards }, (_, shard) =>
+      io.store.scan({ partition: partitions.checks(shard, producerGroup), to, limit: max }),
+    ),
+  );
+  return pages.flatMap(({ items }) => items).sort((a, b) => checkDueAt(a) - checkDueAt(b));
+}
+
+/** The halves of these entries that are still open. Entries of those that ended after somebody was asked are removed. */
+export async function openHalves(io: Ports, entries: readonly Item[]): Promise<DueHalf[]> {
+  const open: DueHalf[] = [];
+  for (let from = 0; from < entries.length; from += storeLimits.getKeysMax) {
+    const some = entries.slice(from, from + storeLimits.getKeysMax);
+    const items = await io.store.get(
+      some.map((entry) => keys.transaction(transactionOfCheck(entry))),
+    );
+    for (const [index, entry] of some.entries()) {
+      const item = items[index];
+      try {
+        const transaction = item && decodeTransaction(item);
+        if (item === undefined || transaction?.state !== "PREPARED") await remove(io, entry);
+        else {
+          const [check, batch] = [decodeCheckEntry(entry), preparedBatch(item)];
+          open.push({ entry, check, item, transaction, batch });
+        }
+      } catch (error) {
+        // Others do not wait behind what is damaged; whoever asks for it by its id is told.
+        if (!(error instanceof Damaged)) throw error;
+      }
+    }
+  }
+  return open;
+}
+
+/** Whether nobody is asked any more: often enough without an outcome, or too long ago for anybody to be there. */
+export function isExhausted(
+  io: Ports,
+  { check: { checks, preparedAt } }: DueHalf,
+  { checksMax }: ProducerGroup,
+): boolean {
+  return checks >= checksMax || io.clock.now() - preparedAt > limits.halfOpenMsMax;
+}
+
+/** Ends a half that nobody ended. Where somebody else is faster, or nobody knows, it is looked at again. */
+export async function discard(io: Ports, { entry, item, transaction }: DueHalf): Promise<void> {
+  const endedAt = io.clock.now();
+  await io.store.commit(
+    [
+      turned(io, item, { ...transaction, state: "DISCARDED", endedAt }),
+      { kind: "delete", key: entry.key, expect: { version: entry.version } },
+    ],
+    endedAt + limits.appendDeadlineMs,
+  );
+}
+
+/** Moves the entry to when the next check is due. `undefined` where somebody else has it, or nobody knows. */
+async function lease(
+  io: Ports,
+  { entry, check, transaction, batch }: DueHalf,
+  { checkEveryMs }: ProducerGroup,
+): Promise<Check | undefined> {
+  const id = transactionOfCheck(entry);
+  const now = io.clock.now();
+  const { producerGroup } = transaction;
+  const next = { producerGroup, dueAt: now + checkEveryMs, id };
+  const checks = check.checks + 1;
+  const { outcome } = await io.store.commit(
+    [
+      { kind: "delete", key: entry.key, expect: { version: entry.version } },
+      checkPut(io, next, { ...check, checks }),
+    ],
+    now + limits.appendDeadlineMs,
+  );
+  return outcome === "applied" ? { id, transaction, batch, check: checks } : undefined;
+}
+
+async function remove(io: Ports, { key, version }: Item): Promise<void> {
+  const until = io.clock.now() + limits.appendDeadlineMs;
+  await io.store.commit([{ kind: "delete", key, expect: { version } }], until);
+}
