@@ -220,8 +220,8 @@ function brokenChain(`,
     patches: [
       {
         file: appender,
-        find: "if (backTo < sealedBefore) throw brokenChain(this.#queue);",
-        replace: "void sealedBefore;",
+        find: "if (backTo < appendedBefore) throw brokenChain(this.#queue);",
+        replace: "void appendedBefore;",
       },
     ],
   },
