@@ -106,9 +106,15 @@ function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {
     case "zombies":
       return {
         ...scenario,
-        ...{ brokers, sweepers: 1, topics, quietEverySteps: 150, asleep: 0 },
-        // With segments that get older than rows are kept, the age of a segment does not stop anybody.
-        log: { ...log, segmentAgeMs: 6 * hour, archiveBytesMin: 0, rowsExpireFreely: false },
+        ...{ brokers, sweepers: 1, finders: 0, topics, quietEverySteps: 150, asleep: 0 },
+        // Whoever is stopped has somebody who waits for him.
+        patience: 0.6,
+        log: {
+          ...log,
+          // With segments that get older than rows are kept, the age of a segment does not stop anybody.
+          ...{ segmentAgeMs: 6 * hour, archiveBytesMin: 0, rowsExpireFreely: false },
+          ...{ segmentRowsMax: dice.pick([3, 8]), inlineBatchBytesMax: 10_000 },
+        },
       };
   }
 }
