@@ -3,12 +3,13 @@ import { Unavailable } from "../../src/broker/ports/failures.ts";
 import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
+import { finder } from "./actors/finder.ts";
 import { producer } from "./actors/producer.ts";
 import { messagesOf } from "./actors/pull-once.ts";
 import { reader } from "./actors/reader.ts";
 import { sweeper } from "./actors/sweeper.ts";
 import { afterDays } from "./after-days.ts";
-import { Auditor, type FinalLog, type Violation } from "./auditor.ts";
+import { Auditor, type FinalLog, type SeenMessage, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { type FaultRates, ratesOf } from "./fault-rates.ts";
@@ -102,6 +103,7 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
     consumer(auditor, scenario, `group${Math.ceil(number / 2)}`),
   );
   enter("reader", scenario.readers, () => reader(auditor, scenario));
+  enter("finder", scenario.finders, () => finder(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
   for (let number = 1; number <= scenario.sweepers; number++)
@@ -150,7 +152,7 @@ async function readQueue(
   queue: { topicId: number; queue: number },
   passes = passesMax,
 ): Promise<Omit<FinalLog, "topic" | "queue">> {
-  const messages: { offset: number; uid: string }[] = [];
+  const messages: SeenMessage[] = [];
   const range = { min: 0, max: 0 };
   try {
     Object.assign(range, await cluster.ask((broker, io) => broker.log.range(io, queue)));
