@@ -1,4 +1,5 @@
 import { limits } from "../../src/broker/limits.ts";
+import type { TransactionSeen } from "./transactions-seen.ts";
 
 /** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
 export interface SendAttempt {
@@ -153,6 +154,8 @@ export class Auditor {
   readonly searches: SearchSeen[] = [];
   readonly offsetsSeen: OffsetSeen[] = [];
   readonly deletions: Deletion[] = [];
+  /** By their ids, in hexadecimal digits. */
+  readonly transactions = new Map<string, TransactionSeen>();
   readonly retentions: RetentionAsked[] = [];
   readonly damages: DamageTold[] = [];
   readonly final: FinalLog[] = [];

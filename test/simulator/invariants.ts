@@ -9,6 +9,7 @@ import { deletedStaysDeleted } from "./invariants/deleted-stays-deleted.ts";
 import { endsNeverGoBack } from "./invariants/ends-never-go-back.ts";
 import { everythingCanBeRead } from "./invariants/everything-can-be-read.ts";
 import { groupKeepsOrder } from "./invariants/group-keeps-order.ts";
+import { halfIsInvisible } from "./invariants/half-is-invisible.ts";
 import { landsOnce } from "./invariants/lands-once.ts";
 import { messagesComeBackWhole } from "./invariants/messages-come-back-whole.ts";
 import { nobodyIsToldOfDamage } from "./invariants/nobody-is-told-of-damage.ts";
@@ -16,6 +17,9 @@ import { nothingIsLeftBehind } from "./invariants/nothing-is-left-behind.ts";
 import { nothingIsTrimmedEarly } from "./invariants/nothing-is-trimmed-early.ts";
 import { offsetAtTimeIsRight } from "./invariants/offset-at-time-is-right.ts";
 import { offsetsAreDense } from "./invariants/offsets-are-dense.ts";
+import { oneOutcome } from "./invariants/one-outcome.ts";
+import { openHalvesEnd } from "./invariants/open-halves-end.ts";
+import { outcomeIsVisible } from "./invariants/outcome-is-visible.ts";
 import { readerNeverSkips } from "./invariants/reader-never-skips.ts";
 import { readerStaysInRange } from "./invariants/reader-stays-in-range.ts";
 import { refusedNeverAppears } from "./invariants/refused-never-appears.ts";
@@ -43,5 +47,9 @@ export const invariants: readonly Invariant[] = [
   nobodyIsToldOfDamage,
   deletedStaysDeleted,
   everythingCanBeRead,
+  halfIsInvisible,
+  oneOutcome,
+  outcomeIsVisible,
+  openHalvesEnd,
   nothingIsLeftBehind,
 ];

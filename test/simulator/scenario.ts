@@ -25,6 +25,8 @@ export interface Scenario {
   readonly finders: number;
   readonly admins: number;
   readonly clumsy: number;
+  /** Producers of transactions; as many others ask what became of them. */
+  readonly transactors: number;
   readonly sweepers: number;
   /** A sweeper pauses for up to so long while clients act (ms). */
   readonly sweepMs: number;
@@ -64,6 +66,7 @@ export function scenarioOf(seed: number): Scenario {
     finders: 1,
     admins: 1,
     clumsy: dice.between(0, 1),
+    transactors: transactorsOf(seed),
     sweepers: dice.chance(0.75) ? 1 : 0,
     sweepMs: dice.pick([1_000, 90_000]),
     topics: dice.chance(0.3) ? topics.slice(1, 2) : topics,
@@ -84,6 +87,12 @@ export function scenarioOf(seed: number): Scenario {
     },
   };
   return inClimate(climateOf(seed), scenario, dice);
+}
+
+/** By dice of their own: the others fall as they did. */
+function transactorsOf(seed: number): number {
+  const dice = new Dice(seed ^ 0x1f83d9ab);
+  return dice.chance(0.4) ? dice.between(1, 3) : 0;
 }
 
 function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {

@@ -8,6 +8,7 @@ import { producer } from "./actors/producer.ts";
 import { messagesOf } from "./actors/pull-once.ts";
 import { reader } from "./actors/reader.ts";
 import { sweeper } from "./actors/sweeper.ts";
+import { checker, transactor } from "./actors/transactor.ts";
 import { afterDays } from "./after-days.ts";
 import { Auditor, type FinalLog, type SeenMessage, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
@@ -16,6 +17,7 @@ import { type FaultRates, ratesOf } from "./fault-rates.ts";
 import { invariants } from "./invariants.ts";
 import { QuietSpells } from "./quiet-spells.ts";
 import { type Scenario, scenarioOf } from "./scenario.ts";
+import { transactionsEnd } from "./transactions-end.ts";
 import { World } from "./world.ts";
 
 /** The one thing that is not seen by clients: that the broker met no bug of its own. */
@@ -66,6 +68,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   await world.runTo(Math.max(world.now, world.quietUntil) + restMs);
   for (const client of clients) client.retire();
   await readEverything(cluster, auditor, scenario);
+  await transactionsEnd(cluster, auditor, { isAsked: seed % 2 === 0 });
   auditor.leftBehind.push(...(await afterDays(cluster)));
 
   const violations = [
@@ -106,6 +109,8 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
   enter("finder", scenario.finders, () => finder(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
+  enter("transactor", scenario.transactors, () => transactor(auditor, scenario));
+  enter("checker", scenario.transactors, () => checker(auditor));
   for (let number = 1; number <= scenario.sweepers; number++)
     clients.push(new Client(`sweeper${number}`, cluster, sweeper(scenario), { restless: true }));
   return clients;

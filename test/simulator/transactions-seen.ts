@@ -1,0 +1,33 @@
+import type { TransactionStateName } from "../../src/broker/transactions/transaction.ts";
+
+/** What somebody was told of how a transaction ended. */
+export interface OutcomeTold {
+  readonly by: string;
+  readonly at: number;
+  readonly state: TransactionStateName;
+  readonly place: string | undefined;
+}
+
+export interface CheckTold {
+  readonly by: string;
+  readonly check: number;
+  readonly askedAt: number;
+  readonly toldAt: number;
+}
+
+/** A transaction, as its producers saw it. What they decided is their local database, which outlives them. */
+export interface TransactionSeen {
+  readonly uid: string;
+  readonly id: Uint8Array;
+  readonly topic: string;
+  decided: "commit" | "rollback" | undefined;
+  /** When somebody asked first for it to be committed. */
+  commitAskedAt: number;
+  readonly told: OutcomeTold[];
+  readonly checks: CheckTold[];
+  /** How it ended, when everything had come to rest; `undefined`: it was never stored. */
+  final?: TransactionStateName | undefined;
+}
+
+/** The producer group of all of them. */
+export const producers = "shop";
