@@ -76,6 +76,32 @@ test("a message is delayed, found and recalled as README shows", async () => {
   }
 });
 
+test("a message is prepared and committed as README shows", async () => {
+  const blocks = await blocksOf("Only if");
+  const folder = await makeTemporaryFolder();
+  const server = await startOnDefaultPort(folder.path);
+  const { port } = new URL(server.url);
+  try {
+    await call(server.url, "PUT", "/v1/topics/orders", { json: { queues: 4 } });
+    let id = { shown: "", printed: "" };
+    let commands = 0;
+    for (const [index, { language }] of blocks.entries()) {
+      if (language !== "sh") continue;
+      const { shown, printed } = await runShown(blocks, index, port, id);
+      expect(masked(printed)).toBe(masked(shown));
+      if (commands++ === 0)
+        id = {
+          shown: JSON.parse(shown).transactionId,
+          printed: JSON.parse(printed).transactionId,
+        };
+    }
+    expect(commands).toBe(3);
+  } finally {
+    await server.stop();
+    await folder.remove();
+  }
+});
+
 /** Runs the one line of a block and answers what README shows behind it, and what was printed. */
 async function runShown(
   blocks: readonly Block[],

@@ -46,6 +46,18 @@ describe("the audit", () => {
     await expectPass("recall-races", 30);
   });
 
+  it("of transactions whose producers are killed passes, and catches a commit that leaves them open", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("transaction-kills", 28);
+  });
+
+  it("of commits and rollbacks that race passes, and catches a second outcome", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("transaction-races", 30);
+  });
+
   it("of bad disks passes", { timeout: limitMs }, async () => {
     await expectPass("bad-disk", 1);
   });
