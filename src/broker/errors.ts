@@ -28,6 +28,7 @@ export const errorTable = {
   already_exists: { status: 409, retry: "never", effects: "none" },
   recall_too_late: { status: 409, retry: "never", effects: "none" },
   transaction_ended: { status: 409, retry: "never", effects: "none" },
+  condition_failed: { status: 412, retry: "never", effects: "none" },
   group_lags: { status: 409, retry: "after", effects: "none" },
   out_of_range: { status: 416, retry: "never", effects: "none" },
   contention: { status: 409, retry: "same", effects: "none" },

@@ -60,6 +60,10 @@ export const limits = {
   /** A transaction is not revived any more at this age, so that a large message need not be kept for ever. */
   reviveAgeMsMax: 14 * 24 * 60 * minute,
 
+  /** Rows of whoever embeds the broker, in the commit of one message. */
+  ownRowsMax: 64,
+  ownBytesMax: 2 * MB,
+
   pullMessagesMax: 1_024,
   pullBytesMax: 4 * MB,
   waitMsMax: 20 * second,
@@ -94,6 +98,11 @@ export const limits = {
 assert(
   limits.inlineBatchBytesMax + 2 * KB <= storeLimits.itemBytesMax,
   "the largest row with its key fits an item",
+);
+assert(
+  limits.ownRowsMax + 2 <= storeLimits.commitWritesMax &&
+    limits.ownBytesMax + storeLimits.itemBytesMax + 64 * KB < storeLimits.commitBytesMax,
+  "a message and rows of whoever embeds the broker fit a commit",
 );
 assert(limits.queuesPerTopicMax + 3 <= storeLimits.commitWritesMax, "one commit makes a topic");
 assert(

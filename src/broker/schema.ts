@@ -19,6 +19,7 @@ import type { Key } from "./ports/store.ts";
  * | X      | shard                    | id            | transaction   | once, then turned                  |
  * | Q      | shard, producer group    | due time, id  | check entry   | with its half, moved by each check |
  * | E      | (one)                    | group name    | producer group| by compare and set                 |
+ * | U      | name                     | anything      | anything      | by whoever embeds the broker       |
  *
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
@@ -65,6 +66,8 @@ export const partitions = {
   checks: (shard: number, producerGroup: string) =>
     concatBytes([utf8("Q"), Uint8Array.of(shard), utf8(producerGroup)]),
   producerGroups: utf8("E"),
+  /** Rows of whoever embeds the broker. */
+  own: (name: string) => concatBytes([utf8("U"), utf8(name)]),
 } as const;
 
 export const keys = {
@@ -94,6 +97,7 @@ export const keys = {
     partition: partitions.checks((id[0] ?? 0) % checkShards, producerGroup),
     sort: concatBytes([offsetKey(dueAt), id]),
   }),
+  own: (name: string, sort: Uint8Array): Key => ({ partition: partitions.own(name), sort }),
   producerGroup: (name: string): Key => ({
     partition: partitions.producerGroups,
     sort: utf8(name),
@@ -103,6 +107,11 @@ export const keys = {
     sort: concatBytes([offsetKey(dueAt), utf8(id)]),
   }),
 } as const;
+
+/** Whether a key belongs to whoever embeds the broker. */
+export function isOwn({ partition }: Key): boolean {
+  return partition[0] === partitions.own("")[0];
+}
 
 /** Which partition of transactions an id belongs to. */
 export function transactionShard(id: Uint8Array): number {

@@ -31,10 +31,11 @@ export class AppendGroup {
     const { bytes, large } = pending.batch;
     const startsRow = large !== undefined || bytes.length > this.#rowRoom;
     const along = pending.along?.keys.map(keyId) ?? [];
+    const added = bytes.length + (pending.along?.bytes ?? 0);
     const writes = this.rows.length + this.#alongKeys.size + along.length + (startsRow ? 1 : 0);
     const fits =
       writes <= writesMax &&
-      this.#bytes + bytes.length <= this.#bytesMax &&
+      this.#bytes + added <= this.#bytesMax &&
       !along.some((key) => this.#alongKeys.has(key));
     if (this.#isFull || (!fits && this.members.length > 0)) {
       this.#isFull = true;
@@ -46,7 +47,7 @@ export class AppendGroup {
     }
     this.rows.at(-1)?.push(pending.batch);
     this.#rowRoom = large === undefined ? this.#rowRoom - bytes.length : 0;
-    this.#bytes += bytes.length;
+    this.#bytes += added;
     for (const key of along) this.#alongKeys.add(key);
     this.members.push(pending);
     return true;

@@ -13,6 +13,8 @@ export interface Appended {
 export interface Along {
   /** The keys of its writes: two that write the same do not land together. */
   readonly keys: readonly Key[];
+  /** About how many bytes they are, where they are not few. */
+  readonly bytes?: number;
   /** The writes, one for each key, given where the batch lands. At least one demands something. */
   readonly writes: (place: Appended) => readonly Write[];
 }
