@@ -1,8 +1,11 @@
+import type { DelayedMessage, ListSeen } from "./delayed-message.ts";
+
 /** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
 export interface SendAttempt {
   readonly startedAt: number;
   endedAt?: number;
-  outcome: "acknowledged" | "refused" | "unknown";
+  /** `waits`: it was stored to be delivered later. */
+  outcome: "acknowledged" | "waits" | "refused" | "unknown";
   /** The network sent it twice: the other copy may arrive after this one has ended. */
   repeated?: boolean;
   queue?: number;
@@ -17,6 +20,13 @@ export interface SentMessage {
   readonly attempts: SendAttempt[];
 }
 
+/** A message as it lies in the log. */
+export interface SeenMessage {
+  readonly offset: number;
+  readonly uid: string;
+  readonly storedAt: number;
+}
+
 /** A pull that was answered, or one that was told that its offset is out of range. */
 export interface Pull {
   readonly reader: string;
@@ -25,7 +35,7 @@ export interface Pull {
   readonly from: number;
   readonly startedAt: number;
   readonly endedAt: number;
-  readonly messages: readonly { readonly offset: number; readonly uid: string }[];
+  readonly messages: readonly SeenMessage[];
   readonly min: number;
   readonly max: number;
   readonly outOfRange: boolean;
@@ -69,7 +79,7 @@ export interface FinalLog {
   readonly queue: number;
   readonly min: number;
   readonly max: number;
-  readonly messages: readonly { readonly offset: number; readonly uid: string }[];
+  readonly messages: readonly SeenMessage[];
   /** Why reading ended before the end. */
   readonly unreadable?: string;
 }
@@ -89,6 +99,9 @@ export interface Sighting {
  */
 export class Auditor {
   readonly sent = new Map<string, SentMessage>();
+  /** Those of them that are to wait. */
+  readonly delayed = new Map<string, DelayedMessage>();
+  readonly lists: ListSeen[] = [];
   readonly pulls: Pull[] = [];
   readonly offsetsSeen: OffsetSeen[] = [];
   readonly deletions: Deletion[] = [];
@@ -97,11 +110,22 @@ export class Auditor {
   readonly final: FinalLog[] = [];
   /** When that was. */
   finalAt = Number.POSITIVE_INFINITY;
+  /** The log again when everything that waited was due and somebody swept, in runs where something waited. */
+  readonly later: FinalLog[] = [];
+  laterAt = Number.POSITIVE_INFINITY;
+  /** What waits even then. */
+  readonly stillWaiting: string[] = [];
   readonly finalOffsets = new Map<string, number>();
   /** What remained that nobody needs and nobody will remove. */
   readonly leftBehind: string[] = [];
   /** Topics that are deleted now and then: what was in them may be gone. */
   readonly volatile = new Set<string>();
+
+  /** Those that wait, or waited, in topics that are never deleted. */
+  *lastingDelayed(): Generator<DelayedMessage> {
+    for (const message of this.delayed.values())
+      if (!this.volatile.has(message.topic)) yield message;
+  }
 
   /** The messages of topics that are never deleted. */
   *lasting(): Generator<SentMessage> {
@@ -119,7 +143,7 @@ export class Auditor {
       if (this.volatile.has(topic)) continue;
       for (const { offset, uid } of messages) yield { by: reader, topic, queue, offset, uid };
     }
-    for (const { topic, queue, messages } of this.final) {
+    for (const { topic, queue, messages } of [...this.final, ...this.later]) {
       for (const { offset, uid } of messages)
         yield { by: "the auditor", topic, queue, offset, uid };
     }

@@ -3,7 +3,7 @@ import { placedBatches } from "../../../src/broker/log/batch-row.ts";
 import type { RowsRead } from "../../../src/broker/log/log-reader.ts";
 import type { Message } from "../../../src/broker/log/message.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
-import type { Auditor, Pull } from "../auditor.ts";
+import type { Auditor, Pull, SeenMessage } from "../auditor.ts";
 import type { Client } from "../client.ts";
 
 export interface PullRequest {
@@ -51,12 +51,13 @@ export async function messagesOf(
   io: Ports,
   { rows }: Pick<RowsRead, "rows">,
   from: number,
-): Promise<{ offset: number; uid: string }[]> {
-  const messages: { offset: number; uid: string }[] = [];
-  for (const { base, batch } of rows.flatMap(placedBatches)) {
+): Promise<SeenMessage[]> {
+  const messages: SeenMessage[] = [];
+  for (const { base, storedAt, batch } of rows.flatMap(placedBatches)) {
     const decoded = await decodeBatch(batch, io.compression);
     decoded.forEach((message, index) => {
-      if (base + index >= from) messages.push({ offset: base + index, uid: uidOf(message) });
+      if (base + index >= from)
+        messages.push({ offset: base + index, uid: uidOf(message), storedAt });
     });
   }
   return messages;
