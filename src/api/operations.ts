@@ -1,12 +1,11 @@
 import type { Operation } from "./operation.ts";
-import { listDelayed, recall } from "./operations/delayed.ts";
+import { listDelayed } from "./operations/delayed.ts";
 import { describeOf } from "./operations/describe.ts";
 import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
 import { health } from "./operations/health.ts";
 import { getMessage, pull, pullBatches } from "./operations/pull.ts";
 import { searchTopic } from "./operations/search.ts";
 import { getOffsetAt } from "./operations/seek.ts";
-import { send, sendBatch } from "./operations/send.ts";
 import {
   changeTopic,
   createTopic,
@@ -15,6 +14,7 @@ import {
   listTopics,
   sealTopic,
 } from "./operations/topics.ts";
+import { sendOperations } from "./send-operations.ts";
 
 const table: readonly Operation[] = [
   createTopic,
@@ -23,8 +23,7 @@ const table: readonly Operation[] = [
   getTopic,
   deleteTopic,
   sealTopic,
-  send,
-  sendBatch,
+  ...sendOperations,
   pull,
   pullBatches,
   getMessage,
@@ -33,7 +32,6 @@ const table: readonly Operation[] = [
   commitOffsets,
   getOffsets,
   getLag,
-  recall,
   listDelayed,
   health,
 ];

@@ -1,16 +1,12 @@
-import { GroupOffsets } from "./consuming/group-offsets.ts";
 import { doDropLarge } from "./log/large-batches.ts";
-import { Log } from "./log/log.ts";
 import type { LogSettings } from "./log/log-settings.ts";
 import { doSegmentWork } from "./log/segment-work.ts";
 import type { AlarmId } from "./ports/alarm.ts";
-import { Unavailable } from "./ports/failures.ts";
 import type { Ports } from "./ports/ports.ts";
+import { RequestBroker } from "./request-broker.ts";
 import { minuteOfAlarm } from "./timers/minute-alarm.ts";
-import { Timers } from "./timers/timers.ts";
 import { TimerWalker } from "./timers/walker.ts";
 import { doTopicDeletion } from "./topics/topic-deletion.ts";
-import { Topics } from "./topics/topics.ts";
 import type { DueWork } from "./work/work.ts";
 import { wakeForWork } from "./work/work-alarm.ts";
 import { tick, type WorkDone } from "./work/work-queue.ts";
@@ -18,44 +14,16 @@ import { tick, type WorkDone } from "./work/work-queue.ts";
 /** A sweep ends after so many steps and lets the alarm call it again, so that it fits any time limit. */
 const sweepStepsMax = 100;
 
-/**
- * A broker: the protocol over the ports, with what it remembers to save requests. Any number of them work on the same
- * store at once; none has to be alive. Every operation takes the ports of its request, so that each request can be
- * metered by itself.
- */
-export class Broker {
-  readonly ports: Ports;
-  readonly topics = new Topics();
-  readonly log: Log;
-  readonly groupOffsets = new GroupOffsets();
-  readonly timers: Timers;
+/** A whole broker: it answers requests, and does what is due without being asked. */
+export class Broker extends RequestBroker {
   readonly walker: TimerWalker;
   #sweeping: Promise<void> | undefined;
   #sweepAgain = false;
 
   constructor(ports: Ports, settings: Partial<LogSettings> = {}) {
-    this.ports = ports;
-    this.log = new Log(settings);
+    super(ports, settings);
     this.walker = new TimerWalker(this.log, this.topics);
-    this.timers = new Timers(this.walker);
-  }
-
-  /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */
-  async deleteTopic(
-    io: Ports,
-    name: string,
-    { force }: { readonly force: boolean },
-  ): Promise<void> {
-    if (!force) await this.groupOffsets.expectNoLag(io, this.log, await this.topics.get(io, name));
-    const { topic, restDueAt } = await this.topics.delete(io, name);
-    for (let queue = 0; queue < topic.queues; queue++)
-      this.log.forget({ topicId: topic.id, queue });
-    try {
-      await wakeForWork(io, restDueAt);
-    } catch (error) {
-      // The topic is gone and the work of removing the rest is stored; a later sweep finds it without the alarm.
-      if (!(error instanceof Unavailable)) throw error;
-    }
+    this.timers.onStored = (minuteShard, dueAt) => this.walker.notice(minuteShard, dueAt);
   }
 
   /**

@@ -19,7 +19,6 @@ import {
   timerNameOf,
 } from "./timer.ts";
 import { type NewTimer, turn, waitingPut } from "./timer-writes.ts";
-import type { TimerWalker } from "./walker.ts";
 
 export interface WaitingMessage extends TimerTarget, TimerName {
   readonly messageId: string;
@@ -45,15 +44,12 @@ const lateAlarmEveryMs = 1_000;
  * that row, each once, whoever tries it.
  */
 export class Timers {
-  readonly #walker: TimerWalker;
   /** Minutes whose alarm somebody has seen to, and when it rings. */
   readonly #alarms = new Map<string, number>();
   /** Entries of minutes whose alarm this process is about to see to. */
   readonly #unsettled = new Map<string, Version>();
-
-  constructor(walker: TimerWalker) {
-    this.#walker = walker;
-  }
+  /** Hears where each message is stored that waits, and when it is due, before its sender is answered. */
+  onStored: (minuteShard: MinuteShard, dueAt: number) => void = () => {};
 
   /**
    * Stores messages to wait, as many as one commit takes. One that is there already, from an earlier attempt, is left as
@@ -153,7 +149,7 @@ export class Timers {
     const now = io.clock.now();
     for (const timer of timers) {
       const minuteShard = minuteShardOfTimer(timer);
-      this.#walker.notice(minuteShard, timer.dueAt);
+      this.onStored(minuteShard, timer.dueAt);
       await this.#setAlarm(io, minuteShard, { isLate: timer.dueAt <= now, now });
     }
   }

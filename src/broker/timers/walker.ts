@@ -140,7 +140,8 @@ export class TimerWalker {
     signal?.addEventListener("abort", stop);
     // Nobody waits for them: what is due elsewhere meanwhile is not late because of them.
     const underWay = new Map<Promise<unknown>, Promise<void>>();
-    while (io.clock.now() < until && signal?.aborted !== true) {
+    // Once at least: a message may have been written into a minute that was over long before.
+    do {
       // Made before the look, so that what is written meanwhile is not slept over.
       this.#poke = new AbortController();
       this.#wakeAt = 0;
@@ -164,7 +165,7 @@ export class TimerWalker {
       const now = io.clock.now();
       this.#wakeAt = Math.min(nextAt ?? until, now + lookEveryMs, until);
       await io.clock.sleep(Math.max(1, this.#wakeAt - now), this.#poke.signal);
-    }
+    } while (io.clock.now() < until && signal?.aborted !== true);
     signal?.removeEventListener("abort", stop);
     await Promise.all(underWay.values());
   }

@@ -344,6 +344,15 @@ describe("minutes with delayed messages", () => {
     expect(await messagesIn(io, broker, queue)).toHaveLength(3);
   });
 
+  it("that were over long before are walked by whom an alarm wakes for them", async () => {
+    const { io, broker, others, queue } = await world();
+    const [sent] = await send(io, broker, [{ deliverAt: 1_000 }]);
+    const alarm = alarmOfMinute(minuteShardOfTimer(nameOf(sent)));
+    const options = { until: io.clock.now() + 2 * minute, onError: rethrow };
+    await (others[0] as Broker).ring(io, alarm, options);
+    expect(await messagesIn(io, broker, queue)).toHaveLength(1);
+  });
+
   it("ask for few alarms however many are sent when they are due already", async () => {
     const { io, broker } = await world();
     let alarms = 0;
