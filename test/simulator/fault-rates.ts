@@ -84,7 +84,7 @@ export function ratesOf(seed: number): FaultRates {
     alarmTwice: upTo(0.4),
     alarmLate: upTo(0.4),
     expiredRemoved: upTo(0.05),
-    clockErrorMs: Math.round(upTo(250)),
+    clockErrorMs: dice.pick([0, 20, 100, 250]),
   };
   if (climate === "neglect") return { ...rates, alarmLost: 1 };
   if (climate === "eager sweeps")

@@ -2,6 +2,7 @@ import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
 import { delayer } from "./actors/delayer.ts";
+import { finder } from "./actors/finder.ts";
 import { producer } from "./actors/producer.ts";
 import { reader } from "./actors/reader.ts";
 import { recaller } from "./actors/recaller.ts";
@@ -104,6 +105,7 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
     consumer(auditor, scenario, `group${Math.ceil(number / 2)}`),
   );
   enter("reader", scenario.readers, () => reader(auditor, scenario));
+  enter("finder", scenario.finders, () => finder(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
   enter("delayer", scenario.delayers, () => delayer(auditor, scenario));

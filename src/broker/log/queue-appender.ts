@@ -255,11 +255,11 @@ export class QueueAppender {
       if (base === 0 || after < backTo) return;
       const before = await this.#directory.below(io, this.#queue, base - 1);
       if (before === undefined) {
-        // One that is gone was sealed at least so long ago, which is before any of these was tried first, unless this
-        // process was stopped since they came.
-        const sealedBefore =
-          io.clock.now() - this.#settings.rowsKeptMs + 4 * limits.clockErrorMsMax;
-        if (backTo < sealedBefore) throw brokenChain(this.#queue);
+        // The last append to one that is gone was at least so long ago, which is before any of these was tried first,
+        // unless this process was stopped since they came.
+        const keptMs = Math.min(this.#settings.rowsKeptMs, limits.rowLifeMsMin);
+        const appendedBefore = io.clock.now() - keptMs + 4 * limits.clockErrorMsMax;
+        if (backTo < appendedBefore) throw brokenChain(this.#queue);
         return;
       }
       if (!isIn(before, "sealed", "archived") || before.segment.end !== base)

@@ -1,4 +1,5 @@
 import { utf8 } from "../../../src/broker/bytes.ts";
+import { crc32c } from "../../../src/broker/crc32c.ts";
 import { isBrokerError } from "../../../src/broker/errors.ts";
 import { limits } from "../../../src/broker/limits.ts";
 import {
@@ -110,9 +111,13 @@ function draft(
 ): { readonly message: DelayedMessage; readonly outgoing: OutgoingMessage } {
   const { ms, ...asked } = delay;
   const dueAt = asked.deliverAt ?? countsFrom + (ms ?? 0);
+  const padding = dice.chance(0.02) ? dice.between(8_000, 20_000) : dice.between(0, 200);
+  const body = utf8(`${uid} ${"x".repeat(padding)}`);
   const message: DelayedMessage = {
     uid,
     topic: topic.name,
+    keys: [],
+    checksum: crc32c(body),
     group: undefined,
     attempts: [],
     dueAt,
@@ -121,9 +126,7 @@ function draft(
   };
   auditor.sent.set(uid, message);
   auditor.delayed.set(uid, message);
-  const padding = dice.chance(0.02) ? dice.between(8_000, 20_000) : dice.between(0, 200);
   const grouped = dice.chance(0.2) ? { messageGroup: `${producer}-g` } : {};
-  const body = utf8(`${uid} ${"x".repeat(padding)}`);
   return { message, outgoing: { body, messageId: uid, ...grouped, ...asked } };
 }
 
