@@ -62,7 +62,7 @@ export class Delivery {
     try {
       timer = decodeTimer(item);
       const { topicId, queue } = timer;
-      const topic = await this.#topics.get(io, timer.topic);
+      const topic = await this.#topics.get(io, timer.topic, topicId);
       if (topic.id !== topicId) return await this.#drop(io, item, timer);
       const delivered = { ...timer, state: "delivered" } as const;
       // A large one may have waited for longer than was foreseen, or is to be kept for longer.
