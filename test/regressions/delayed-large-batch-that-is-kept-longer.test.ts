@@ -7,12 +7,12 @@ const day = 24 * hour;
 
 /**
  * Found by the simulator (seed 89 of 2,000 steps). The object of a large batch outlives the retention that the topic had
- * when it was sent. No segment could take it once the retention was longer, or when nobody had walked for a day: each look
+ * when it was sent. No segment could take it once the retention was longer, or when nobody had walked for days: each look
  * at it sealed the queue twenty times, and all that came to this queue was refused as contended.
  */
 test.each([
   ["whose topic keeps messages for longer since", 30 * day, hour],
-  ["that is delivered a day late", hour, 23 * hour],
+  ["that is delivered two days late", hour, 47 * hour],
 ])(
   "a large delayed message %s is delivered, and holds up nobody",
   async (_, retentionMs, lateMs) => {

@@ -46,16 +46,6 @@ export const mutantsOfTimers: readonly Mutant[] = [
     ],
   },
   {
-    name: "a timer delivered in a segment that is not open any more",
-    patches: [
-      {
-        file: "src/broker/log/queue-appender.ts",
-        find: "? [...puts, ...turns.map(({ write }) => write), entryCheck(this.#queue, segment)]",
-        replace: "? [...puts, ...turns.map(({ write }) => write)]",
-      },
-    ],
-  },
-  {
     name: "a recall that succeeds after delivery",
     patches: [
       {
