@@ -1,6 +1,7 @@
 import { expectQueue } from "../consuming/group-offsets.ts";
 import { type BrokerError, invalid, isBrokerError } from "../errors.ts";
 import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
+import { limits } from "../limits.ts";
 import type { Log } from "../log/log.ts";
 import type { Message } from "../log/message.ts";
 import { checkMessage } from "../log/message-rules.ts";
@@ -110,7 +111,8 @@ export async function sendMessages(
           for (const { index } of members) results[index] = { error };
         }
       }),
-    wait(io, timers, waiting, results),
+    // An attempt that is held up for longer may come when what became of an earlier one is forgotten.
+    wait(io, timers, waiting, { results, until: now + limits.retryWindowMs }),
   ]);
   return results;
 }
@@ -122,11 +124,11 @@ async function wait(
   io: Ports,
   timers: Timers,
   delayed: readonly Delayed[],
-  results: SendResult[],
+  { results, until }: { readonly results: SendResult[]; readonly until: number },
 ): Promise<void> {
   for (const some of portionsOf(delayed)) {
     try {
-      await timers.put(io, some);
+      await timers.put(io, some, until);
       for (const timer of some) {
         const { messageId, dueAt: deliverAt, members } = timer;
         results[members[0].index] = { messageId, deliverAt, recallHandle: recallHandleOf(timer) };

@@ -53,16 +53,17 @@ export class Timers {
 
   /**
    * Stores messages to wait, as many as one commit takes. One that is there already, from an earlier attempt, is left as
-   * it is, whatever became of it.
+   * it is, whatever became of it. None is stored after `until`: what became of the earlier attempt is forgotten one day.
    */
-  async put(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+  async put(io: Ports, timers: readonly NewTimer[], until: number): Promise<void> {
     let missing = timers;
     while (missing.length > 0) {
       const now = io.clock.now();
       const puts = missing.map((timer) => waitingPut(io, timer));
       const entries = this.#entriesFor(io, missing, now);
       const writes = [...puts, ...entries.map(({ write }) => write)];
-      const result = await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
+      const deadline = Math.min(now + limits.appendDeadlineMs, until);
+      const result = await commitUntilDecided(io, writes, deadline);
       if (result.outcome === "applied") {
         for (const { name, write } of entries) this.#unsettled.set(name, write.version);
         break;
