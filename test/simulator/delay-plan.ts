@@ -16,7 +16,7 @@ export function delayPlanOf(seed: number): DelayPlan {
   return {
     delayers: some ? dice.between(1, 2) : 0,
     recallers: some ? dice.between(0, 2) : 0,
-    walking: dice.pick(["always", "when rung", "when rung", "when rung", "in sweeps"]),
+    walking: dice.pick(["always", "when rung", "when rung", "when rung", "when rung", "in sweeps"]),
     timerShards: dice.pick([1, 2, 8]),
   };
 }

@@ -27,7 +27,7 @@ export function delayer(auditor: Auditor, scenario: Scenario) {
   return async (client: Client): Promise<void> => {
     while (!client.done) {
       await sendOnce(client, auditor, scenario, ++sends);
-      await client.pause(client.world.dice.between(0, 40 * scenario.thinkMs));
+      await client.pause(client.world.dice.between(0, 20 * scenario.thinkMs));
     }
   };
 }

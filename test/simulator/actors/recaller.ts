@@ -10,9 +10,9 @@ export function recaller(auditor: Auditor, scenario: Scenario) {
   return async (client: Client): Promise<void> => {
     while (!client.done) {
       const { dice } = client.world;
-      if (dice.chance(0.3)) await list(client, auditor, scenario);
+      if (dice.chance(0.4)) await list(client, auditor, scenario);
       else await recallOne(client, auditor);
-      await client.pause(dice.between(0, 40 * scenario.thinkMs));
+      await client.pause(dice.between(0, 50 * scenario.thinkMs));
     }
   };
 }
