@@ -49,7 +49,12 @@ async function sendOnce(
   const once = dice.chance(0.9) ? { batchId, firstAttemptAt } : {};
   // What a broker makes of a delay that counts from when it was asked.
   const countsFrom = firstAttemptAt + ("batchId" in once ? 0 : -2 * limits.clockErrorMsMax);
-  const delay = drawDelay(dice, world.now);
+  // Often into a minute that was written into before, and may have been given up since.
+  const before = [...auditor.delayed.values()].slice(-100);
+  const delay =
+    before.length > 0 && dice.chance(0.3)
+      ? { deliverAt: dice.pick(before).dueAt + dice.between(0, 500), ms: undefined }
+      : drawDelay(dice, world.now);
   const drafts = Array.from({ length: drawCount(dice) }, (_, index) =>
     draft(dice, auditor, {
       topic,
