@@ -1,7 +1,7 @@
 import { expectQueue } from "../consuming/group-offsets.ts";
 import { type BrokerError, invalid, isBrokerError } from "../errors.ts";
-import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
 import { limits } from "../limits.ts";
+import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
 import type { Log } from "../log/log.ts";
 import type { Message } from "../log/message.ts";
 import { checkMessage } from "../log/message-rules.ts";

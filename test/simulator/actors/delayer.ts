@@ -42,7 +42,9 @@ async function sendOnce(
   const { dice } = world;
   const topic = dice.pick(scenario.topics);
   // At the end of a minute, where others may take it for over.
-  if (dice.chance(0.1)) await client.pause(Math.max(0, msToNextMinute(world.now) - 1_000));
+  const atTheEnd = dice.chance(0.25);
+  if (atTheEnd)
+    await client.pause(Math.max(0, msToNextMinute(world.now) - dice.between(10, 1_000)));
   const batchId = Uint8Array.of(...dice.bytes(15), dice.between(0, scenario.timerShards - 1));
   const clockErrorMs = dice.between(-world.rates.clockErrorMs, world.rates.clockErrorMs);
   const firstAttemptAt = world.now + clockErrorMs;
@@ -51,8 +53,11 @@ async function sendOnce(
   const countsFrom = firstAttemptAt + ("batchId" in once ? 0 : -2 * limits.clockErrorMsMax);
   // Often into a minute that was written into before, and may have been given up since.
   const before = [...auditor.delayed.values()].slice(-100);
-  const delay =
-    before.length > 0 && dice.chance(0.3)
+  const again = before.length > 0 && dice.chance(0.3);
+  const endsAt = world.now + msToNextMinute(world.now);
+  const delay = atTheEnd
+    ? { deliverAt: endsAt - dice.between(1, 500), ms: undefined }
+    : again
       ? { deliverAt: dice.pick(before).dueAt + dice.between(0, 500), ms: undefined }
       : drawDelay(dice, world.now);
   const drafts = Array.from({ length: drawCount(dice) }, (_, index) =>

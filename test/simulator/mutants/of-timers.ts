@@ -111,18 +111,13 @@ export const mutantsOfTimers: readonly Mutant[] = [
     ],
   },
   {
-    name: "a minute given up while it may be written into",
+    name: "a minute given up while a newcomer is written into it",
     patches: [
       {
         file: walker,
         find: "const minuteGraceMs = limits.appendDeadlineMs + 60_000;",
         replace: "const minuteGraceMs = 0;",
       },
-    ],
-  },
-  {
-    name: "a minute given up without comparing",
-    patches: [
       {
         file: walker,
         find: '[{ kind: "delete", key, expect: { version } }]',
