@@ -2,10 +2,12 @@ import type { Mutant } from "./mutants/mutant.ts";
 import { mutantsOfAppending } from "./mutants/of-appending.ts";
 import { mutantsOfReadingAndRecords } from "./mutants/of-reading-and-records.ts";
 import { mutantsOfSegments } from "./mutants/of-segments.ts";
+import { mutantsOfTimers } from "./mutants/of-timers.ts";
 
 /** Each must be caught by an invariant of the auditor within 100 seeds that are clean without it. */
 export const mutants: readonly Mutant[] = [
   ...mutantsOfAppending,
   ...mutantsOfReadingAndRecords,
   ...mutantsOfSegments,
+  ...mutantsOfTimers,
 ];

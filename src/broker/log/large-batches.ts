@@ -29,12 +29,22 @@ export class LargeBatches {
     this.#settings = settings;
   }
 
-  /** Puts the batches that are too large for a row into one object, and answers all parts as they are to be appended. */
+  /**
+   * Puts the batches that are too large for a row into one object, and answers all parts as they are to be appended. What
+   * lies in an object that goes too early is put into another: no segment could take it.
+   */
   async place<T extends { readonly batch: Batch }>(
     io: Ports,
-    parts: readonly T[],
+    given: readonly T[],
     retentionMs: number,
   ): Promise<readonly T[]> {
+    const parts = await Promise.all(
+      given.map(async (part) =>
+        this.#goesTooEarly(io, part.batch, retentionMs)
+          ? { ...part, batch: readBatch(await bytesOf(io, part.batch)) }
+          : part,
+      ),
+    );
     const large = parts.map(({ batch }) => batch).filter((batch) => this.#isLarge(batch));
     if (large.length === 0) return parts;
     const day = Math.floor((io.clock.now() + this.#longestUse(retentionMs)) / dayMs);
@@ -60,17 +70,18 @@ export class LargeBatches {
 
   /** A row whose large batch lies in a blob as if it held it; any other row as it is. Throws `Damaged`. */
   async whole(io: Ports, row: BatchRow, batch: Batch): Promise<BatchRow> {
-    const { large } = batch;
-    if (large === undefined) return row;
-    const { start, length } = large;
-    const bytes = await io.blobs.get(largeObjectKey(large.day, large.object), { start, length });
-    if (bytes === undefined || checksumIn(bytes) !== batch.checksum)
-      throw new Damaged("large batch");
-    return { ...row, batches: bytes, isLarge: false };
+    if (batch.large === undefined) return row;
+    return { ...row, batches: await bytesOf(io, batch), isLarge: false };
   }
 
   #isLarge({ bytes, large }: Batch): boolean {
     return large === undefined && bytes.length > this.#settings.inlineBatchBytesMax;
+  }
+
+  /** Half of the grace is left for whatever holds up the append. */
+  #goesTooEarly(io: Ports, { large }: Batch, retentionMs: number): boolean {
+    const usedMs = this.#longestUse(retentionMs) - limits.largeBatchGraceMs / 2;
+    return large !== undefined && largeBatchUntil(large) < io.clock.now() + usedMs;
   }
 
   /** How long a row that is appended soon can be read, in a segment that is opened soon. */
@@ -107,6 +118,15 @@ export async function doDropLarge(
   // Somebody who was held up all the while may put one after this.
   const dueAt = io.clock.now() + strayBlobMs;
   return { writes: [putWork(io, { dueAt, work: { ...work, round: 2 } })] };
+}
+
+/** Throws `Damaged`. */
+async function bytesOf(io: Ports, { large, bytes: inline, checksum }: Batch): Promise<Uint8Array> {
+  if (large === undefined) return inline;
+  const { day, object, start, length } = large;
+  const bytes = await io.blobs.get(largeObjectKey(day, object), { start, length });
+  if (bytes === undefined || checksumIn(bytes) !== checksum) throw new Damaged("large batch");
+  return bytes;
 }
 
 function endOfDay(day: number): number {
