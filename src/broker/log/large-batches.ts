@@ -3,7 +3,8 @@ import { commitUntilDecided } from "../decided-commit.ts";
 import { limits } from "../limits.ts";
 import { Damaged, Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import { largeObjectKey, largeObjectPrefix } from "../schema.ts";
+import { largeObjectKey, largeObjectPrefix, minuteShardOf, partitions } from "../schema.ts";
+import { startOf } from "../timers/timer.ts";
 import { putWork, type Work } from "../work/work.ts";
 import type { WorkDone } from "../work/work-queue.ts";
 import { type Batch, batchHeadBytes, type LargeBatchPlace, readBatch } from "./batch.ts";
@@ -14,6 +15,8 @@ import type { LogSettings } from "./log-settings.ts";
 const dayMs = 24 * 60 * 60_000;
 const objectIdBytes = 16;
 const deletedAtOnce = 100;
+/** Longer than a minute is listed after its end. */
+const putOffMs = 10 * 60_000;
 
 /**
  * Batches that are too large for a row of the store lie in blobs, all those of one request in one object. An object has
@@ -105,12 +108,16 @@ export function largeBatchUntil({ day }: LargeBatchPlace): number {
   return endOfDay(day);
 }
 
-/** Deletes the objects of a day that has passed, some of them at a time. */
+/** Deletes the objects of a day that has passed, some of them at a time, once no delayed message of that day waits any more. */
 export async function doDropLarge(
   io: Ports,
   work: Extract<Work, { kind: "drop-large" }>,
   { strayBlobMs }: LogSettings,
 ): Promise<WorkDone> {
+  // A minute is listed until all that was due in it is delivered, which is days late where nobody ran for days.
+  const [minute] = (await io.store.scan({ partition: partitions.minutes, limit: 1 })).items;
+  if (minute !== undefined && startOf(minuteShardOf(minute.key.sort).minute) < endOfDay(work.day))
+    return { writes: [putWork(io, { dueAt: io.clock.now() + putOffMs, work })] };
   const { blobs } = await io.blobs.list(largeObjectPrefix(work.day), { limit: deletedAtOnce });
   for (const { key } of blobs) await io.blobs.delete(key);
   if (blobs.length > 0) return "again";
