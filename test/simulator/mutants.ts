@@ -2,6 +2,7 @@ import type { Mutant } from "./mutants/mutant.ts";
 import { mutantsOfAppending } from "./mutants/of-appending.ts";
 import { mutantsOfReadingAndRecords } from "./mutants/of-reading-and-records.ts";
 import { mutantsOfSegments } from "./mutants/of-segments.ts";
+import { mutantsOfTimers } from "./mutants/of-timers.ts";
 import { mutantsOfTransactions } from "./mutants/of-transactions.ts";
 
 /** Each must be caught by an invariant of the auditor within 100 seeds that are clean without it. */
@@ -10,4 +11,5 @@ export const mutants: readonly Mutant[] = [
   ...mutantsOfReadingAndRecords,
   ...mutantsOfSegments,
   ...mutantsOfTransactions,
+  ...mutantsOfTimers,
 ];

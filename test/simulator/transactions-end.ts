@@ -34,11 +34,8 @@ export async function transactionsEnd(
     } catch (error) {
       if (!isBrokerError(error) || error.code !== "transaction_not_found") throw error;
       // One that ended is forgotten some time after that; then what somebody was told is how it ended.
-      const [told] = seen.told;
-      // Whoever told it may have been stopped for hours since it ended.
-      const keptMs = limits.transactionKeptMs - 24 * hour;
-      const isForgotten = told !== undefined && told.at + keptMs < world.now;
-      seen.final = isForgotten ? told.state : undefined;
+      seen.isForgotten = seen.endAskedAt + limits.transactionKeptMs < world.now;
+      if (seen.isForgotten) seen.final = seen.told[0]?.state;
     }
   }
 }

@@ -3,7 +3,6 @@ import type { TransactionStateName } from "../../src/broker/transactions/transac
 /** What somebody was told of how a transaction ended. */
 export interface OutcomeTold {
   readonly by: string;
-  readonly at: number;
   readonly state: TransactionStateName;
   readonly place: string | undefined;
 }
@@ -23,10 +22,14 @@ export interface TransactionSeen {
   decided: "commit" | "rollback" | undefined;
   /** When somebody asked first for it to be committed. */
   commitAskedAt: number;
+  /** When somebody asked first for it to be ended. */
+  endAskedAt: number;
   readonly told: OutcomeTold[];
   readonly checks: CheckTold[];
   /** How it ended, when everything had come to rest; `undefined`: it was never stored. */
   final?: TransactionStateName | undefined;
+  /** It ended so long ago that the broker knows nothing of it any more. */
+  isForgotten?: boolean;
 }
 
 /** The producer group of all of them. */

@@ -51,14 +51,38 @@ export class Timers {
   /** Hears where each message is stored that waits, and when it is due, before its sender is answered. */
   onStored: (minuteShard: MinuteShard, dueAt: number) => void = () => {};
 
-  /** Stores messages to wait. One that is there already, from an earlier attempt, is left as it is, whatever became of it. */
-  async put(io: Ports, timers: readonly NewTimer[]): Promise<void> {
-    for (const some of portions(timers)) await this.#putSome(io, some);
-  }
-
-  /** Stores one in a commit in which other writes go along, at least one of which demands something. Throws `Superseded` where they are refused. */
-  putAlong(io: Ports, timer: NewTimer, along: readonly Write[]): Promise<void> {
-    return this.#putSome(io, [timer], along);
+  /**
+   * Stores messages to wait, as many as one commit takes. One that is there already, from an earlier attempt, is left as
+   * it is, whatever became of it. None is stored after `until`: what became of the earlier attempt is forgotten one day.
+   * What goes `along` in the commit demands something; where that is refused this throws `Superseded`.
+   */
+  async put(
+    io: Ports,
+    timers: readonly NewTimer[],
+    until: number,
+    along: readonly Write[] = [],
+  ): Promise<void> {
+    let missing = timers;
+    while (missing.length > 0) {
+      const now = io.clock.now();
+      const puts = missing.map((timer) => waitingPut(io, timer));
+      const entries = this.#entriesFor(io, missing, now);
+      const writes = [...puts, ...entries.map(({ write }) => write), ...along];
+      const deadline = Math.min(now + limits.appendDeadlineMs, until);
+      const result = await commitUntilDecided(io, writes, deadline);
+      if (result.outcome === "applied") {
+        for (const { name, write } of entries) this.#unsettled.set(name, write.version);
+        break;
+      }
+      const { current } = result;
+      const refused = refusedOf(along, current.slice(puts.length + entries.length));
+      if (refused.length > 0) throw new Superseded(refused);
+      entries.forEach((entry, index) => {
+        this.#learn(io, entry, current[puts.length + index]);
+      });
+      missing = missing.filter((timer, index) => !isThere(timer, current[index]));
+    }
+    await this.#see(io, timers);
   }
 
   /**
@@ -105,33 +129,6 @@ export class Timers {
       }
     }
     return { waiting, next: undefined };
-  }
-
-  async #putSome(
-    io: Ports,
-    timers: readonly NewTimer[],
-    along: readonly Write[] = [],
-  ): Promise<void> {
-    let missing = timers;
-    while (missing.length > 0) {
-      const now = io.clock.now();
-      const puts = missing.map((timer) => waitingPut(io, timer));
-      const entries = this.#entriesFor(io, missing, now);
-      const writes = [...puts, ...entries.map(({ write }) => write), ...along];
-      const result = await commitUntilDecided(io, writes, now + limits.appendDeadlineMs);
-      if (result.outcome === "applied") {
-        for (const { name, write } of entries) this.#unsettled.set(name, write.version);
-        break;
-      }
-      const { current } = result;
-      const refused = refusedOf(along, current.slice(puts.length + entries.length));
-      if (refused.length > 0) throw new Superseded(refused);
-      entries.forEach((entry, index) => {
-        this.#learn(io, entry, current[puts.length + index]);
-      });
-      missing = missing.filter((timer, index) => !isThere(timer, current[index]));
-    }
-    await this.#see(io, timers);
   }
 
   /** Of minutes that this process knows nothing of; and of those that are over, for theirs may have been removed. */
@@ -225,9 +222,9 @@ function tooLate(timer: Timer): BrokerError {
   return new BrokerError("recall_too_late", "it has been delivered", { topic, queue, offset });
 }
 
-/** In portions that one commit takes each. */
-function portions(timers: readonly NewTimer[]): NewTimer[][] {
-  const all: NewTimer[][] = [];
+/** In portions that one commit takes each, so that each stands or falls by itself. */
+export function portionsOf<T extends NewTimer>(timers: readonly T[]): T[][] {
+  const all: T[][] = [];
   let bytes = 0;
   for (const timer of timers) {
     bytes += timer.batch.bytes.length;

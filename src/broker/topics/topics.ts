@@ -97,11 +97,15 @@ export class Topics {
     return result;
   }
 
-  /** The topic, as it was at most `topicAgeMsMax` ago. */
-  async get(io: Ports, name: string): Promise<Topic> {
+  /**
+   * The topic, as it was at most `topicAgeMsMax` ago. Whoever knows of an id that it has had asks for none that is older: the
+   * one that is remembered may have been deleted and made again since.
+   */
+  async get(io: Ports, name: string, idMin = 0): Promise<Topic> {
     const known = this.#known.get(name);
     const readAt = io.clock.now();
-    if (known !== undefined && readAt - known.readAt < limits.topicAgeMsMax) return known.topic;
+    const isFresh = known !== undefined && readAt - known.readAt < limits.topicAgeMsMax;
+    if (isFresh && known.topic.id >= idMin) return known.topic;
     const [item] = await io.store.get([keys.topic(name)]);
     if (item === undefined) this.#known.delete(name);
     const topic = topicOf(item, name);

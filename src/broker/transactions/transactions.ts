@@ -201,7 +201,8 @@ export class Transactions {
       const timer = { topic: name, topicId, queue, messageId, batch };
       const timerName = { dueAt: deliverAt, id: timerIdOf(id, transaction) };
       const along: Write[] = [turned(io, item, waits), check];
-      await this.#timers.putAlong(io, { ...timer, ...timerName }, along);
+      const until = now + limits.appendDeadlineMs;
+      await this.#timers.put(io, [{ ...timer, ...timerName }], until, along);
       return waits;
     }
     let committed: Transaction | undefined;

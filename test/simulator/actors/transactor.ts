@@ -54,7 +54,8 @@ async function transact(
   const id = dice.bytes(16);
   const seen: TransactionSeen = {
     ...{ uid, id, topic, decided: undefined },
-    ...{ commitAskedAt: Number.POSITIVE_INFINITY, told: [], checks: [] },
+    ...{ commitAskedAt: Number.POSITIVE_INFINITY, endAskedAt: Number.POSITIVE_INFINITY },
+    ...{ told: [], checks: [] },
   };
   auditor.transactions.set(hex(id), seen);
   const checksum = crc32c(body);
@@ -105,6 +106,7 @@ async function end(
   const { uid, id, topic, told } = seen;
   const startedAt = client.world.now;
   const attempt: SendAttempt = { startedAt, outcome: "unknown" };
+  seen.endAskedAt = Math.min(seen.endAskedAt, startedAt);
   if (verb === "commit") {
     seen.commitAskedAt = Math.min(seen.commitAskedAt, startedAt);
     auditor.sent.get(uid)?.attempts.push(attempt);
@@ -118,7 +120,7 @@ async function end(
   if (reply.outcome === "ok") {
     const { state, queue } = reply.value;
     const place = placeOf(reply.value);
-    told.push({ by, at: client.world.now, state, place });
+    told.push({ by, state, place });
     const isPlaced = verb === "commit" && "offset" in reply.value;
     if (isPlaced) {
       const { offset, messageId } = reply.value as Transaction & { readonly offset: number };
@@ -134,7 +136,7 @@ async function end(
     readonly offset?: number;
   };
   const place = offset === undefined ? undefined : `${topic}/${queue}@${offset}`;
-  told.push({ by, at: client.world.now, state, place });
+  told.push({ by, state, place });
   return true;
 }
 

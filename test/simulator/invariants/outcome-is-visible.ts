@@ -6,8 +6,9 @@ export const outcomeIsVisible: Invariant = {
   *check(seen) {
     const seenBy = new Map<string, string>();
     for (const { uid, by } of seen.seen()) seenBy.set(uid, by);
-    for (const { uid, final } of seen.transactions.values()) {
+    for (const { uid, final, isForgotten = false } of seen.transactions.values()) {
       const by = seenBy.get(uid);
+      if (final === undefined && isForgotten) continue;
       if (by !== undefined && final !== "COMMITTED")
         yield { what: `${by} saw ${uid}, which is ${final ?? "unknown"}`, uid };
     }
