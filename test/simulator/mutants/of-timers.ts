@@ -37,7 +37,13 @@ export const mutantsOfTimers: readonly Mutant[] = [
     patches: [
       {
         file: delivery,
-        find: "        turn: ({ base: offset, storedAt }) =>\n          turn(io, item, { ...delivered, offset, deliveredAt: storedAt }),\n      });",
+        find: `        along: {
+          keys: [item.key],
+          writes: ({ base: offset, storedAt }) => [
+            turn(io, item, { ...delivered, offset, deliveredAt: storedAt }),
+          ],
+        },
+      });`,
         replace: `      }).then(({ base: offset, storedAt }) => {
         const late = turn(io, item, { ...delivered, offset, deliveredAt: storedAt });
         return io.store.commit([late], io.clock.now() + limits.appendDeadlineMs);
