@@ -178,12 +178,7 @@ function route(
   const path = `messages[${index}]`;
   const message: Message = { ...outgoing, bornAt: outgoing.bornAt ?? bornAt };
   checkMessage(message, path);
-  const delay = {
-    ...(deliverAt === undefined ? {} : { deliverAt }),
-    ...(delayMs === undefined ? {} : { delayMs }),
-    ...(delayLevel === undefined ? {} : { delayLevel }),
-  };
-  const dueAt = deliveryTime(delay, bornAt, path);
+  const dueAt = deliveryTime({ deliverAt, delayMs, delayLevel }, bornAt, path);
   expectAccepted(topic, message, path, { isDelayed: dueAt !== undefined });
   return { message, index, dueAt, queue: chosenQueue(topic, { message, queue, id, path }) };
 }
