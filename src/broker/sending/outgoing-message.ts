@@ -28,12 +28,7 @@ export function routedTo(
 ): RoutedMessage {
   const message: Message = { ...outgoing, bornAt: outgoing.bornAt ?? bornAt };
   checkMessage(message, path);
-  const delay = {
-    ...(deliverAt === undefined ? {} : { deliverAt }),
-    ...(delayMs === undefined ? {} : { delayMs }),
-    ...(delayLevel === undefined ? {} : { delayLevel }),
-  };
-  const dueAt = deliveryTime(delay, bornAt, path);
+  const dueAt = deliveryTime({ deliverAt, delayMs, delayLevel }, bornAt, path);
   return { message, dueAt, queue: chosenQueue(topic, { message, queue, id, path }) };
 }
 
