@@ -1,4 +1,9 @@
+import { deleteTopicsOf, doGroupDeletion, groupHasMembers } from "./consuming/group-deletion.ts";
 import { GroupOffsets } from "./consuming/group-offsets.ts";
+import { Groups } from "./consuming/groups.ts";
+import { Members } from "./consuming/members.ts";
+import { QueueStates } from "./consuming/queue-states.ts";
+import { Receiving } from "./consuming/receive.ts";
 import { doDropLarge } from "./log/large-batches.ts";
 import { Log } from "./log/log.ts";
 import type { LogSettings } from "./log/log-settings.ts";
@@ -25,8 +30,12 @@ export class Broker {
   readonly ports: Ports;
   readonly topics = new Topics();
   readonly log: Log;
-  readonly groupOffsets = new GroupOffsets();
   readonly timers: Timers;
+  readonly groups: Groups;
+  readonly states = new QueueStates();
+  readonly members: Members;
+  readonly groupOffsets: GroupOffsets;
+  readonly receiving: Receiving;
   #sweeping: Promise<void> | undefined;
   #sweepAgain = false;
 
@@ -34,6 +43,10 @@ export class Broker {
     this.ports = ports;
     this.log = new Log(settings);
     this.timers = new Timers(this.log, this.topics);
+    this.groups = new Groups(this.log, this.topics);
+    this.members = new Members(this.groups, this.topics, this.states);
+    this.groupOffsets = new GroupOffsets(this.groups, this.topics, this.states);
+    this.receiving = new Receiving(this);
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */
@@ -46,10 +59,33 @@ export class Broker {
     const { topic, restDueAt } = await this.topics.delete(io, name);
     for (let queue = 0; queue < topic.queues; queue++)
       this.log.forget({ topicId: topic.id, queue });
+    await this.#wakeFor(io, restDueAt);
+  }
+
+  /** Deletes a group, its retries and its dead letters. Refused while it has members, unless forced. */
+  async deleteGroup(
+    io: Ports,
+    name: string,
+    { force }: { readonly force: boolean },
+  ): Promise<void> {
+    if (!force) await this.expectNoMembers(io, name);
+    // Before the group: one that is made under its name again must not meet them.
+    await deleteTopicsOf(io, this.topics, name);
+    await this.#wakeFor(io, (await this.groups.delete(io, name)).dueAt);
+  }
+
+  /** Throws `group_has_members`. */
+  async expectNoMembers(io: Ports, group: string): Promise<void> {
+    const { members } = await this.members.list(io, group);
+    const ids = members.map(({ clientId }) => clientId);
+    if (ids.length > 0) throw groupHasMembers(group, ids);
+  }
+
+  /** What has been deleted is gone and the work of removing the rest is stored; a later sweep finds it without the alarm. */
+  async #wakeFor(io: Ports, restDueAt: number): Promise<void> {
     try {
       await wakeForWork(io, restDueAt);
     } catch (error) {
-      // The topic is gone and the work of removing the rest is stored; a later sweep finds it without the alarm.
       if (!(error instanceof Unavailable)) throw error;
     }
   }
@@ -107,6 +143,7 @@ export class Broker {
 
   #perform(io: Ports, { dueAt, work }: DueWork): Promise<WorkDone> {
     const { settings } = this.log;
+    if (work.kind === "delete-group") return doGroupDeletion(io, work);
     if (work.kind === "delete-topic") return doTopicDeletion(io, { dueAt, work }, settings);
     if (work.kind === "drop-large") return doDropLarge(io, work, settings);
     return doSegmentWork(io, this.log.changes, { dueAt, work });

@@ -123,6 +123,36 @@ export class Timers {
   }
 
   /**
+   * The writes by which messages wait, for a commit of somebody else's: a put for each, and the entries of their minutes.
+   * Once it was applied, and before anybody is answered, {@link seeTo} has them delivered in time.
+   */
+  puts(io: Ports, timers: readonly NewTimer[]): Write[] {
+    const minutes = this.#minutesOf(timers, io.clock.now());
+    return [
+      ...timers.map((timer) => waitingPut(io, timer)),
+      ...minutes.map((minuteShard) => minutePut(io, minuteShard)),
+    ];
+  }
+
+  /** After the put and before the sender is answered (rule 18 of the log): has somebody there when they are due. */
+  async seeTo(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+    const now = io.clock.now();
+    for (const timer of timers) {
+      const { dueAt } = timer;
+      const minuteShard = minuteShardOfTimer(timer);
+      const name = nameOf(minuteShard);
+      const visited = this.#visited.get(name);
+      if (visited !== undefined) {
+        if (dueAt < visited.doneTo || visited.running !== undefined)
+          visited.rewoundTo = Math.min(visited.rewoundTo, dueAt);
+        visited.nextAt = Math.min(visited.nextAt, dueAt);
+      }
+      if (dueAt < this.#wakeAt) this.#poke.abort();
+      await this.#setAlarm(io, minuteShard, { isLate: dueAt <= now, now });
+    }
+  }
+
+  /**
    * Recalls a message that waits; again is fine. Throws `recall_too_late` with its place where it was delivered, and
    * `delayed_not_found` where none is known by this name: it never waited, or was done with a day ago.
    */
@@ -238,20 +268,13 @@ export class Timers {
   async #putSome(io: Ports, timers: readonly NewTimer[]): Promise<void> {
     let missing = timers;
     while (missing.length > 0) {
-      const now = io.clock.now();
-      const minutes = this.#minutesOf(missing, now);
-      const puts = missing.map((timer) => waitingPut(io, timer));
-      const entries = minutes.map((minuteShard) => minutePut(io, minuteShard));
-      const result = await commitUntilDecided(
-        io,
-        [...puts, ...entries],
-        now + limits.appendDeadlineMs,
-      );
+      const until = io.clock.now() + limits.appendDeadlineMs;
+      const result = await commitUntilDecided(io, this.puts(io, missing), until);
       const put = missing;
       if (result.outcome === "refused")
         missing = missing.filter((timer, index) => !isThere(timer, result.current[index]));
       if (result.outcome === "applied" || missing.length === 0) {
-        await this.#see(io, put);
+        await this.seeTo(io, put);
         return;
       }
     }
@@ -267,24 +290,6 @@ export class Timers {
       if (isOver || !this.#alarms.has(name)) wanted.set(name, minuteShard);
     }
     return [...wanted.values()];
-  }
-
-  /** After the put and before the sender is answered (rule 18 of the log): has somebody there when they are due. */
-  async #see(io: Ports, timers: readonly NewTimer[]): Promise<void> {
-    const now = io.clock.now();
-    for (const timer of timers) {
-      const { dueAt } = timer;
-      const minuteShard = minuteShardOfTimer(timer);
-      const name = nameOf(minuteShard);
-      const visited = this.#visited.get(name);
-      if (visited !== undefined) {
-        if (dueAt < visited.doneTo || visited.running !== undefined)
-          visited.rewoundTo = Math.min(visited.rewoundTo, dueAt);
-        visited.nextAt = Math.min(visited.nextAt, dueAt);
-      }
-      if (dueAt < this.#wakeAt) this.#poke.abort();
-      await this.#setAlarm(io, minuteShard, { isLate: dueAt <= now, now });
-    }
   }
 
   /** One for the minute as it begins; for what is written after it was due another, unless one rings later anyway. */

@@ -31,6 +31,13 @@ export type Work =
       readonly name: string;
       readonly queues: number;
       readonly round: 1 | 2;
+    }
+  /** Deletes all that belonged to a consumer group, in these topics. */
+  | {
+      readonly kind: "delete-group";
+      readonly groupId: number;
+      readonly name: string;
+      readonly topicIds: readonly number[];
     };
 
 export interface DueWork {
@@ -40,10 +47,15 @@ export interface DueWork {
 
 /** The same work at the same time has the same key: it may be stored twice and is there once. */
 function keyOf({ dueAt, work }: DueWork) {
-  const subject = "topicId" in work ? work.topicId : work.day;
+  const subject = subjectOf(work);
   const segment = "base" in work ? `/${work.queue}/${work.base}.${work.part}` : "";
   const round = "round" in work ? `/${work.round}` : "";
   return keys.work(dueAt, `${work.kind}/${subject}${segment}${round}`);
+}
+
+function subjectOf(work: Work): number {
+  if (work.kind === "drop-large") return work.day;
+  return work.kind === "delete-group" ? work.groupId : work.topicId;
 }
 
 export function putWork(io: Ports, due: DueWork): Write {
