@@ -3,6 +3,7 @@ import type { PlacedBatch } from "../broker/log/batch-row.ts";
 import { type StoredMessage, storedMessages } from "../broker/log/stored-messages.ts";
 import type { Compression } from "../broker/ports/compression.ts";
 import type { OutgoingMessage } from "../broker/sending/send-messages.ts";
+import { given } from "./given.ts";
 import type { MessageIn } from "./schemas.ts";
 
 /** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
@@ -15,12 +16,6 @@ export function fromJson(
       bodyEncoding === "base64" ? fromBase64(body, `${path}.body`) : fromUtf8(body, `${path}.body`),
     ...given(message),
   };
-}
-
-/** Without the fields that are absent. */
-function given<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 /** Where batches and messages lie. */
