@@ -1,3 +1,5 @@
+import { Consumption } from "./consumption.ts";
+
 /** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
 export interface SendAttempt {
   readonly startedAt: number;
@@ -90,6 +92,7 @@ export interface Sighting {
 export class Auditor {
   readonly sent = new Map<string, SentMessage>();
   readonly pulls: Pull[] = [];
+  readonly consumption = new Consumption();
   readonly offsetsSeen: OffsetSeen[] = [];
   readonly deletions: Deletion[] = [];
   readonly retentions: RetentionAsked[] = [];

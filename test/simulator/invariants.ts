@@ -1,18 +1,25 @@
 import type { Invariant } from "./auditor.ts";
 import { aPlaceHoldsOneMessage } from "./invariants/a-place-holds-one-message.ts";
 import { acknowledgedIsVisible } from "./invariants/acknowledged-is-visible.ts";
+import { acknowledgedNeverComesAgain } from "./invariants/acknowledged-never-comes-again.ts";
 import { acknowledgedStays } from "./invariants/acknowledged-stays.ts";
 import { anEmptyAnswerMeansTheEnd } from "./invariants/an-empty-answer-means-the-end.ts";
 import { committedNeverGoesBack } from "./invariants/committed-never-goes-back.ts";
+import { deadExactlyAtTheMaximum } from "./invariants/dead-exactly-at-the-maximum.ts";
 import { deletedStaysDeleted } from "./invariants/deleted-stays-deleted.ts";
 import { endsNeverGoBack } from "./invariants/ends-never-go-back.ts";
 import { everythingCanBeRead } from "./invariants/everything-can-be-read.ts";
+import { fencedMembersDoNotCommit } from "./invariants/fenced-members-do-not-commit.ts";
 import { groupKeepsOrder } from "./invariants/group-keeps-order.ts";
 import { landsOnce } from "./invariants/lands-once.ts";
 import { nobodyIsToldOfDamage } from "./invariants/nobody-is-told-of-damage.ts";
+import { nothingIsForgotten } from "./invariants/nothing-is-forgotten.ts";
 import { nothingIsLeftBehind } from "./invariants/nothing-is-left-behind.ts";
 import { nothingIsTrimmedEarly } from "./invariants/nothing-is-trimmed-early.ts";
 import { offsetsAreDense } from "./invariants/offsets-are-dense.ts";
+import { oneHolderAtATime } from "./invariants/one-holder-at-a-time.ts";
+import { oneOwnerAGeneration } from "./invariants/one-owner-a-generation.ts";
+import { orderWithinAMessageGroup } from "./invariants/order-within-a-message-group.ts";
 import { readerNeverSkips } from "./invariants/reader-never-skips.ts";
 import { readerStaysInRange } from "./invariants/reader-stays-in-range.ts";
 import { refusedNeverAppears } from "./invariants/refused-never-appears.ts";
@@ -36,4 +43,11 @@ export const invariants: readonly Invariant[] = [
   deletedStaysDeleted,
   everythingCanBeRead,
   nothingIsLeftBehind,
+  acknowledgedNeverComesAgain,
+  deadExactlyAtTheMaximum,
+  fencedMembersDoNotCommit,
+  nothingIsForgotten,
+  oneHolderAtATime,
+  oneOwnerAGeneration,
+  orderWithinAMessageGroup,
 ];

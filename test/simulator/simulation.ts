@@ -3,14 +3,17 @@ import { Unavailable } from "../../src/broker/ports/failures.ts";
 import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
+import { member } from "./actors/member.ts";
 import { producer } from "./actors/producer.ts";
 import { messagesOf } from "./actors/pull-once.ts";
 import { reader } from "./actors/reader.ts";
+import { receiver } from "./actors/receiver.ts";
 import { sweeper } from "./actors/sweeper.ts";
 import { afterDays } from "./after-days.ts";
 import { Auditor, type FinalLog, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
+import { consumeEverything } from "./consume-everything.ts";
 import { type FaultRates, ratesOf } from "./fault-rates.ts";
 import { invariants } from "./invariants.ts";
 import { QuietSpells } from "./quiet-spells.ts";
@@ -65,6 +68,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   await world.runTo(Math.max(world.now, world.quietUntil) + restMs);
   for (const client of clients) client.retire();
   await readEverything(cluster, auditor, scenario);
+  await consumeEverything(cluster, auditor.consumption);
   auditor.leftBehind.push(...(await afterDays(cluster)));
 
   const violations = [
@@ -101,6 +105,10 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
   enter("consumer", scenario.consumers, (number) =>
     consumer(auditor, scenario, `group${Math.ceil(number / 2)}`),
   );
+  for (const plan of scenario.groups)
+    enter(`${plan.name}-`, plan.members, () =>
+      plan.polls ? member(auditor, scenario, plan) : receiver(auditor.consumption, scenario, plan),
+    );
   enter("reader", scenario.readers, () => reader(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
@@ -115,6 +123,13 @@ async function makeTopics(cluster: Cluster, auditor: Auditor, scenario: Scenario
   for (const { name, queues, retentionMs } of scenario.topics) {
     await cluster.ask((broker, io) => broker.topics.ensure(io, name, { queues, retentionMs }));
     auditor.retentions.push({ topic: name, retentionMs, startedAt: 0 });
+  }
+  for (const { members: _, ...plan } of scenario.groups) {
+    auditor.consumption.groups.push(plan);
+    const { name, orderly, maxAttempts, retryMs } = plan;
+    await cluster.ask((broker, io) =>
+      broker.groups.ensure(io, name, { orderly, maxAttempts, retryMs }),
+    );
   }
   world.calm = false;
 }

@@ -217,8 +217,8 @@ export class GroupOffsets {
     topic: Topic,
     clientId?: string,
   ): Promise<ConsumerId | undefined> {
-    const group = await this.#groups.find(io, name);
-    if (group === undefined || group.topics[topic.name]?.id !== topic.id) return undefined;
+    const group = await this.#groups.consumerOf(io, name, topic);
+    if (group === undefined) return undefined;
     if (group.broadcast && clientId === undefined)
       throw invalid(
         "clientId",

@@ -75,6 +75,16 @@ export class Groups {
     return item && this.#remember(decodeGroup(item.value), readAt);
   }
 
+  /** The group, if it has come to the topic. Others may have entered it since the group was read, so "no" is read anew. */
+  async consumerOf(io: Ports, name: string, topic: Topic): Promise<Group | undefined> {
+    const consumes = (group: Group | undefined) => group?.topics[topic.name]?.id === topic.id;
+    const known = await this.find(io, name);
+    if (consumes(known)) return known;
+    this.#known.delete(name);
+    const group = await this.find(io, name);
+    return consumes(group) ? group : undefined;
+  }
+
   /** Makes a group. Absent settings take the default, or what is there. Throws `already_exists` where that differs. */
   async ensure(
     io: Ports,
