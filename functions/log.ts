@@ -23,7 +23,7 @@ const units = {
   writeUnits: "Count",
   readUnits: "Count",
   failures: "Count",
-  /** By how much an alarm was rung late. */
+  /** By how much an alarm was rung late, or the latest of the delayed messages that it delivered. */
   latenessMs: "Milliseconds",
   /** 1 where a sweep ended with work that is due, else 0. */
   workLeft: "Count",

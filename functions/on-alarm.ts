@@ -1,7 +1,10 @@
+import type { Context } from "aws-lambda";
 import { AlarmRinger } from "../src/adapters/aws/alarm-ringer.ts";
 import { isWaking } from "../src/adapters/aws/wakings.ts";
 import { Broker } from "../src/broker/broker.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
+import type { AlarmId } from "../src/broker/ports/alarm.ts";
+import { minuteOfAlarm } from "../src/broker/timers/minute-alarm.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { logError, logMetrics } from "./log.ts";
@@ -13,24 +16,44 @@ const settings = readSettings();
 const conflicts = new Conflicts();
 const ports = awsPorts(settings);
 const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
+broker.walker.delivery.onDamaged = (error) => logError(error, { function: name });
 
-/** Rings an alarm at its instant, or sweeps because it is time to. Fails where that failed, so that Lambda calls again. */
-export async function handler(event: unknown): Promise<void> {
+/** Whoever walks a minute ends so long before Lambda would end him. */
+const timeLeftMsMin = 10_000;
+
+/**
+ * Rings an alarm at its instant: walks a minute of delayed messages, or sweeps. Also sweeps because it is time to. Fails
+ * where that failed, so that Lambda calls again.
+ */
+export async function handler(event: unknown, context: Context): Promise<void> {
   const usage = new Usage();
   const io = metered(broker.ports, usage);
+  const began = Date.now();
+  const until = began + context.getRemainingTimeInMillis() - timeLeftMsMin;
+  let messages = 0;
+  let latenessMs = 0;
+  broker.walker.delivery.onDelivered = (ms) => {
+    messages++;
+    latenessMs = Math.max(latenessMs, ms);
+  };
   let workLeft = false;
   const sweep = async () => {
     workLeft = await sweepOnce(broker, io);
   };
-  const began = Date.now();
+  const ring = (alarm: AlarmId) =>
+    minuteOfAlarm(alarm) === undefined
+      ? sweep()
+      : broker.ring(io, alarm, { until, onError: (error) => logError(error, { function: name }) });
   try {
     const rung = isWaking(event)
-      ? await new AlarmRinger({ ...io, ring: sweep }).wake(event)
+      ? await new AlarmRinger({ ...io, ring }).wake(event)
       : await sweep();
+    if (rung !== undefined) latenessMs = Math.max(latenessMs, rung.latenessMs);
     logMetrics(
       { service: settings.service, function: name },
       {
-        ...(rung === undefined ? {} : { latenessMs: rung.latenessMs }),
+        messages,
+        ...(messages === 0 && rung === undefined ? {} : { latenessMs }),
         workLeft: workLeft ? 1 : 0,
         conflicts: conflicts.take(),
         writeUnits: usage.writeUnits,

@@ -1,3 +1,4 @@
+import { sendOperations } from "../src/api/send-operations.ts";
 import { serve } from "./serve.ts";
 
-export const handler = serve("send");
+export const handler = serve("send", sendOperations);

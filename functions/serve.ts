@@ -1,9 +1,8 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
 import { createHttpApi } from "../src/api/http.ts";
-import type { Right } from "../src/api/operation.ts";
-import { operations } from "../src/api/operations.ts";
-import { Broker } from "../src/broker/broker.ts";
+import type { Operation, Right } from "../src/api/operation.ts";
 import { BrokerError } from "../src/broker/errors.ts";
+import { RequestBroker } from "../src/broker/request-broker.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { toRequest, toResult } from "./http-events.ts";
@@ -15,12 +14,13 @@ import { usageOfCall } from "./usage-of-call.ts";
 /** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
 export function serve(
   name: ApiFunction,
+  operations: readonly Operation[],
 ): (event: APIGatewayProxyEventV2) => Promise<APIGatewayProxyStructuredResultV2> {
   const settings = readSettings();
   const conflicts = new Conflicts();
   const ports = awsPorts(settings);
   const api = createHttpApi({
-    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
+    broker: new RequestBroker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
     operations,
     authorize: (right) => expectServed(name, right),
     onError: (error, requestId) => logError(error, { function: name, requestId }),

@@ -54,7 +54,8 @@ export class Alarms extends Construct {
       brokerMetric("latenessMs", { ...onAlarm, period, statistic: Stats.MAXIMUM }),
       {
         threshold: props.latenessMax.toMilliseconds(),
-        description: "An alarm of the broker rang later than it should.",
+        description:
+          "An alarm of the broker rang, or a delayed message was delivered, later than it should.",
       },
     );
     this.#add(

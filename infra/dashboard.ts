@@ -43,7 +43,10 @@ export function addDashboard(scope: Construct, { service, functions }: Dashboard
           ...ofLambda((each) => each.function.metricErrors({ period })),
           ...ofLambda((each) => each.function.metricThrottles({ period })),
         ]),
-        graph("lateness of alarms (ms)", metrics("latenessMs", ["on-alarm"], Stats.MAXIMUM)),
+        graph(
+          "lateness of alarms and delayed messages (ms)",
+          metrics("latenessMs", ["on-alarm"], Stats.MAXIMUM),
+        ),
       ],
     ],
   });

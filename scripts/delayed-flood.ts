@@ -173,7 +173,7 @@ const turnsNothing: Patch = {
 };
 
 const givesNoWay: Patch = {
-  file: "src/broker/timers/timers.ts",
+  file: "src/broker/timers/delivery.ts",
   find: "const deliveriesAtOnce = 128;",
   replace: "const deliveriesAtOnce = 1_000_000;",
 };

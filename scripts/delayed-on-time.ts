@@ -133,7 +133,7 @@ async function bareTimers(instants: readonly number[]): Promise<number[]> {
 }
 
 const early: Patch = {
-  file: "src/broker/timers/timers.ts",
+  file: "src/broker/timers/walker.ts",
   find: "to: offsetKey(readAt + 1),",
   replace: "to: offsetKey(readAt + 21),",
 };

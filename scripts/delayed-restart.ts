@@ -147,20 +147,20 @@ const onlySweeps: readonly Patch[] = [
   { file: main, find: "  alarm.start();\n", replace: "" },
   {
     file: main,
-    find: "const walking = broker.timers.walk(",
+    find: "const walking = broker.walker.walk(",
     replace: "const walking = (async (..._: unknown[]) => {})(",
   },
 ];
 
 const forgetsWhatWasDue: Patch = {
-  file: "src/broker/timers/timers.ts",
+  file: "src/broker/timers/walker.ts",
   find: "      doneTo: 0,\n",
   replace: "      doneTo: Date.now(),\n",
 };
 
 const sweepsNothing: Patch = {
   file: "src/broker/broker.ts",
-  find: "    await this.timers.deliverDue(io);\n",
+  find: "    await this.walker.deliverDue(io);\n",
   replace: "",
 };
 

@@ -71,14 +71,14 @@ interface Outcome {
 }
 
 function functionsDie(patches: readonly Patch[]): Promise<Outcome> {
-  return withStack(patches, async ({ url, counted }) => {
+  return withStack(patches, async ({ url, noted }) => {
     await expectJson(url, "PUT", `/v1/topics/${topic}`, { queues: 1 });
     const began = performance.now();
     const running = Array.from({ length: writers }, (_, index) =>
       startWriter({ name: `w${index}`, url, topic, seed: seed + index }),
     );
-    while (counted() < rounds && performance.now() - began < lastingMsMax) await pause(100);
-    const died = counted();
+    while (noted().length < rounds && performance.now() - began < lastingMsMax) await pause(100);
+    const died = noted().length;
     const ledger = new Ledger();
     for (const { timeOrigin, sendings, ...pages } of await Promise.all(
       running.map((writer) => writer.stop()),

@@ -32,6 +32,8 @@ const faultsOf = {
   crash: ["crash", "crash after effect", "crash after blob", "client crash"],
   stall: ["stall", "client stall"],
   longStall: ["stall for hours"],
+  // Counted with the one before.
+  longStallAtTail: [],
   lostCall: ["request lost", "reply lost"],
   lateCall: ["request late", "request twice"],
   blobLost: ["blob lost on its way", "reply of blob lost"],
@@ -54,6 +56,9 @@ const deeds = [
   "segments trimmed",
   "rows dropped",
   "blob dropped",
+  "large batch appended",
+  "large batch read",
+  "large object dropped",
 ];
 
 const operations = [
@@ -69,6 +74,8 @@ const operations = [
   "wrong send",
   "wrong batch",
   "pull",
+  "offsetAt",
+  "search",
   "commitOffsets",
   "getOffsets",
   "lag",

@@ -27,11 +27,16 @@ const audits = [
     "bad-disk",
     "fuzz",
   ],
-  ...["ten-million", "functions-die", "alarm-dead"],
+  ...["ten-million", "functions-die", "alarm-dead", "delayed-deployed"],
   ...["delayed-on-time", "delayed-flood", "delayed-restart", "delayed-retries", "recall-races"],
 ];
 /** What an audit ends with where there is no strace or none may be used, or no emulator of AWS. */
-const notShown = { durable: [3, 4], "functions-die": [3], "alarm-dead": [3] };
+const notShown = {
+  durable: [3, 4],
+  "functions-die": [3],
+  "alarm-dead": [3],
+  "delayed-deployed": [3],
+};
 
 const processes = availableParallelism();
 const firstSeed = Math.floor(Math.random() * 1e9);

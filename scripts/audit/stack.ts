@@ -15,8 +15,8 @@ export interface DeployedStack {
   readonly url: string;
   readonly emulator: Emulator;
   readonly outputs: Readonly<Record<string, string>>;
-  /** How many lines the functions wrote into the file that patches name `countingFile`. */
-  counted(): number;
+  /** The lines that the functions wrote into the file that patches name `countingFile`. */
+  noted(): readonly string[];
 }
 
 /** Stands in patches for a file that the functions may write to. */
@@ -52,7 +52,7 @@ export async function withStack<T>(
       url: emulatedUrl(emulator, ofStack),
       emulator,
       outputs: ofStack,
-      counted: () => linesIn(file),
+      noted: () => linesIn(file),
     });
   } finally {
     await emulator.stop();
@@ -60,11 +60,11 @@ export async function withStack<T>(
   }
 }
 
-function linesIn(file: string): number {
+function linesIn(file: string): readonly string[] {
   try {
-    return readFileSync(file, "utf8").split("\n").length - 1;
+    return readFileSync(file, "utf8").split("\n").slice(0, -1);
   } catch {
     // Nobody has written yet.
-    return 0;
+    return [];
   }
 }

@@ -1,10 +1,10 @@
 import { addRoute, createRouter, findRoute, type RouterContext } from "rou3";
-import type { Broker } from "../broker/broker.ts";
 import { hex } from "../broker/bytes.ts";
 import { BrokerError, isBrokerError } from "../broker/errors.ts";
 import { metered, Usage } from "../broker/metering.ts";
 import { toBrokerError } from "../broker/port-errors.ts";
 import type { Random } from "../broker/ports/random.ts";
+import type { RequestBroker } from "../broker/request-broker.ts";
 import {
   type Answer,
   batchesType,
@@ -34,7 +34,7 @@ export interface HttpResponse {
 }
 
 export interface HttpApiOptions {
-  readonly broker: Broker;
+  readonly broker: RequestBroker;
   readonly operations: readonly Operation[];
   /** Throws where the caller may not do this. Without it everybody may do everything. */
   readonly authorize?: (right: Right, authorization: string | undefined) => void;

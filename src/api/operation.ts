@@ -1,7 +1,7 @@
 import type * as z from "zod";
-import type { Broker } from "../broker/broker.ts";
 import type { ErrorCode } from "../broker/errors.ts";
 import type { Ports } from "../broker/ports/ports.ts";
+import type { RequestBroker } from "../broker/request-broker.ts";
 
 /** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
 export type Right = "none" | "send" | "pull" | "commit" | "admin";
@@ -15,7 +15,7 @@ export const batchesType = "application/vnd.tasso.batches.v1";
 
 /** What an operation works with: a broker, and the ports of this one request, metered. */
 export interface OperationContext {
-  readonly broker: Broker;
+  readonly broker: RequestBroker;
   readonly io: Ports;
 }
 

@@ -1,6 +1,6 @@
 import type { Operation } from "./operation.ts";
 import { listDeadLetters, redrive } from "./operations/dead-letters.ts";
-import { listDelayed, recall } from "./operations/delayed.ts";
+import { listDelayed } from "./operations/delayed.ts";
 import { describeOf } from "./operations/describe.ts";
 import { commitOffsets, getLag, getOffsets, resetOffsets } from "./operations/group-offsets.ts";
 import {
@@ -16,7 +16,6 @@ import { getMessage, pull, pullBatches } from "./operations/pull.ts";
 import { ack, extend, nack, receive } from "./operations/receive.ts";
 import { searchTopic } from "./operations/search.ts";
 import { getOffsetAt } from "./operations/seek.ts";
-import { send, sendBatch } from "./operations/send.ts";
 import {
   changeTopic,
   createTopic,
@@ -25,6 +24,7 @@ import {
   listTopics,
   sealTopic,
 } from "./operations/topics.ts";
+import { sendOperations } from "./send-operations.ts";
 
 const table: readonly Operation[] = [
   createTopic,
@@ -33,8 +33,7 @@ const table: readonly Operation[] = [
   getTopic,
   deleteTopic,
   sealTopic,
-  send,
-  sendBatch,
+  ...sendOperations,
   pull,
   pullBatches,
   getMessage,
@@ -59,7 +58,6 @@ const table: readonly Operation[] = [
   getOffsets,
   getLag,
   resetOffsets,
-  recall,
   listDelayed,
   health,
 ];

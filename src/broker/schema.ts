@@ -25,7 +25,7 @@ import type { Key } from "./ports/store.ts";
  * | B      | topic, queue, base, part | base offset   | batch row     | once                               |
  * | W      | (one)                    | due time, id  | work item     | with what makes it necessary       |
  * | M      | minute, shard            | due time, id  | timer         | once, then turned once             |
- * | N      | (one)                    | minute, shard | nothing       | before the timers of that minute   |
+ * | N      | (one)                    | minute, shard | minute entry  | with the first timer of the minute |
  * | C      | (one)                    | group name    | group         | by compare and set                 |
  * | H      | group                    | client id     | membership    | by each heartbeat; expires         |
  * | H      | group                    | (zero)        | assignment    | by compare and set                 |
@@ -182,6 +182,11 @@ export function queueOfState(sort: Uint8Array): number {
 }
 
 const decoder = new TextDecoder();
+
+/** A minute and shard as a map key. */
+export function minuteShardName({ minute, shard }: MinuteShard): string {
+  return `${minute}/${shard}`;
+}
 
 /** A queue as a map key. */
 export function queueName({ topicId, queue }: QueueId): string {

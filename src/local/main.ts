@@ -10,7 +10,7 @@ import { SystemRandom } from "../adapters/local/system-random.ts";
 import { operations } from "../api/operations.ts";
 import { Broker } from "../broker/broker.ts";
 import { limits } from "../broker/limits.ts";
-import { minuteOfAlarm } from "../broker/timers/timers.ts";
+import { minuteOfAlarm } from "../broker/timers/minute-alarm.ts";
 import { DataFolderError, openDataFolder } from "./data-folder.ts";
 import { startServer } from "./server.ts";
 import { readSettings, type Settings, SettingsError, usage } from "./settings.ts";
@@ -46,7 +46,7 @@ async function run(settings: Settings): Promise<void> {
     ring: async (id) => {
       const minute = minuteOfAlarm(id);
       if (minute === undefined) await sweep();
-      else broker.timers.rewind(minute);
+      else broker.walker.rewind(minute);
     },
     onError: logError,
   });
@@ -60,10 +60,10 @@ async function run(settings: Settings): Promise<void> {
 
   const stopped = terminated();
   const server = await startServer({ ...settings, token, broker, operations, onError: logError });
-  broker.timers.onDamaged = logError;
+  broker.walker.delivery.onDamaged = logError;
   alarm.start();
   const stopWalking = new AbortController();
-  const walking = broker.timers.walk(broker.ports, Number.POSITIVE_INFINITY, {
+  const walking = broker.walker.walk(broker.ports, Number.POSITIVE_INFINITY, {
     signal: stopWalking.signal,
     onError: logError,
   });

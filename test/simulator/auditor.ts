@@ -1,3 +1,4 @@
+import { limits } from "../../src/broker/limits.ts";
 import { Consumption } from "./consumption.ts";
 
 /** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
@@ -9,14 +10,28 @@ export interface SendAttempt {
   repeated?: boolean;
   queue?: number;
   offset?: number;
+  /** As its producer was told. */
+  messageId?: string;
 }
 
 export interface SentMessage {
   readonly uid: string;
   readonly topic: string;
+  readonly keys: readonly string[];
+  /** CRC32C of its body. */
+  readonly checksum: number;
   /** Set where the producer waits for each message of the group before it sends the next. */
   readonly group: string | undefined;
   readonly attempts: SendAttempt[];
+}
+
+/** A message as somebody was given it. */
+export interface SeenMessage {
+  readonly offset: number;
+  readonly uid: string;
+  readonly storedAt: number;
+  /** CRC32C of its body. */
+  readonly checksum: number;
 }
 
 /** A pull that was answered, or one that was told that its offset is out of range. */
@@ -27,10 +42,48 @@ export interface Pull {
   readonly from: number;
   readonly startedAt: number;
   readonly endedAt: number;
-  readonly messages: readonly { readonly offset: number; readonly uid: string }[];
+  readonly messages: readonly SeenMessage[];
   readonly min: number;
   readonly max: number;
   readonly outOfRange: boolean;
+}
+
+/** Somebody asked which message was the first that was stored at or after an instant. */
+export interface OffsetAsked {
+  readonly reader: string;
+  readonly topic: string;
+  readonly queue: number;
+  readonly at: number;
+  readonly offset: number;
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+export interface FoundMessage extends SeenMessage {
+  readonly queue: number;
+  readonly messageId: string;
+}
+
+export interface SearchPageSeen {
+  readonly limit: number;
+  readonly found: readonly FoundMessage[];
+  readonly scannedTo: { readonly queue: number; readonly offset: number };
+}
+
+/** A search through a topic, as far as it came. */
+export interface SearchSeen {
+  readonly reader: string;
+  readonly topic: string;
+  readonly key?: string;
+  readonly messageId?: string;
+  readonly from?: number;
+  readonly to?: number;
+  readonly startedAt: number;
+  readonly pages: SearchPageSeen[];
+  /** When the last page was answered. */
+  endedAt: number;
+  /** It was told that everything was searched. */
+  complete: boolean;
 }
 
 /** A committed offset that a client was told, by a commit or by asking. */
@@ -54,9 +107,8 @@ export interface RetentionAsked {
 export interface DamageTold {
   readonly what: "damaged" | "gone";
   readonly reader: string;
-  readonly topic: string;
-  readonly queue: number;
-  readonly from: number;
+  /** The place that it asked for. */
+  readonly place: string;
 }
 
 export interface Deletion {
@@ -71,19 +123,25 @@ export interface FinalLog {
   readonly queue: number;
   readonly min: number;
   readonly max: number;
-  readonly messages: readonly { readonly offset: number; readonly uid: string }[];
+  readonly messages: readonly SeenMessage[];
   /** Why reading ended before the end. */
   readonly unreadable?: string;
 }
 
-/** A message at a place, as somebody was told of it. */
-export interface Sighting {
-  readonly by: string;
+export interface Place {
   readonly topic: string;
   readonly queue: number;
   readonly offset: number;
+}
+
+/** A message at a place, as somebody was told of it. */
+export interface Sighting extends Place {
+  readonly by: string;
   readonly uid: string;
 }
+
+/** A message that somebody was given. */
+export interface Seeing extends Sighting, SeenMessage {}
 
 /**
  * Everything that clients saw, and at the end what can be read. The invariants judge by this alone; nothing inside the
@@ -93,6 +151,8 @@ export class Auditor {
   readonly sent = new Map<string, SentMessage>();
   readonly pulls: Pull[] = [];
   readonly consumption = new Consumption();
+  readonly offsetsAsked: OffsetAsked[] = [];
+  readonly searches: SearchSeen[] = [];
   readonly offsetsSeen: OffsetSeen[] = [];
   readonly deletions: Deletion[] = [];
   readonly retentions: RetentionAsked[] = [];
@@ -118,14 +178,36 @@ export class Auditor {
         if (outcome === "acknowledged") yield { by: "its producer", topic, queue, offset, uid };
       }
     }
-    for (const { reader, topic, queue, messages } of this.pulls) {
+    yield* this.seen();
+  }
+
+  /** Every message that anybody was given of topics that are never deleted. */
+  *seen(): Generator<Seeing> {
+    for (const { reader: by, topic, queue, messages } of this.pulls) {
       if (this.volatile.has(topic)) continue;
-      for (const { offset, uid } of messages) yield { by: reader, topic, queue, offset, uid };
+      for (const message of messages) yield { by, topic, queue, ...message };
+    }
+    for (const { reader: by, topic, pages } of this.searches) {
+      if (this.volatile.has(topic)) continue;
+      for (const message of pages.flatMap(({ found }) => found)) yield { by, topic, ...message };
     }
     for (const { topic, queue, messages } of this.final) {
-      for (const { offset, uid } of messages)
-        yield { by: "the auditor", topic, queue, offset, uid };
+      for (const message of messages) yield { by: "the auditor", topic, queue, ...message };
     }
+  }
+
+  /** Whether a message that lay there was certainly not trimmed before an instant. */
+  wasThereAt({ topic, queue, offset }: Place, at: number): boolean {
+    const isHere = (told: {
+      readonly topic: string;
+      readonly queue: number;
+      readonly min: number;
+    }) => told.topic === topic && told.queue === queue && told.min <= offset;
+    // What is told of the beginning of a queue may be so old.
+    return (
+      this.final.some(isHere) ||
+      this.pulls.some((pull) => pull.startedAt - limits.directoryAgeMsMax > at && isHere(pull))
+    );
   }
 
   acknowledgement(message: SentMessage): SendAttempt | undefined {

@@ -1,3 +1,5 @@
+import { concatBytes } from "../../src/broker/bytes.ts";
+import { readBatchRow } from "../../src/broker/log/batch-row.ts";
 import type { Segment } from "../../src/broker/log/segment.ts";
 import type { Write } from "../../src/broker/ports/store.ts";
 import { decodeRecord } from "../../src/broker/record.ts";
@@ -18,5 +20,12 @@ export function deedsOf(writes: readonly Write[]): Set<string> {
   );
   if (deleted.has("S")) deeds.add(states.includes("empty") ? "segment lost" : "segments trimmed");
   if (deleted.has("B")) deeds.add("rows dropped");
+  if (writes.some(appendsLarge)) deeds.add("large batch appended");
   return deeds;
+}
+
+function appendsLarge(write: Write): boolean {
+  if (write.kind !== "put" || partitionLetter(write.key) !== "B") return false;
+  const value = write.value instanceof Uint8Array ? write.value : concatBytes(write.value);
+  return readBatchRow({ key: write.key, value }).isLarge;
 }

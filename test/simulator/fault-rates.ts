@@ -20,6 +20,8 @@ export interface FaultRates {
   readonly stall: number;
   /** It stops for hours, while others archive and trim what it was about to read or write. */
   readonly longStall: number;
+  /** The same where the end of a queue is read, besides. */
+  readonly longStallAtTail: number;
   /** A client's request or reply is lost, or comes much later. */
   readonly lostCall: number;
   readonly lateCall: number;
@@ -48,6 +50,7 @@ export const noFaults: FaultRates = {
   crash: 0,
   stall: 0,
   longStall: 0,
+  longStallAtTail: 0,
   lostCall: 0,
   lateCall: 0,
   blobLost: 0,
@@ -75,6 +78,7 @@ export function ratesOf(seed: number): FaultRates {
     crash: upTo(0.01),
     stall: upTo(0.01),
     longStall: upTo(0.002),
+    longStallAtTail: 0,
     lostCall: upTo(0.1),
     lateCall: upTo(0.1),
     blobLost: upTo(0.8),
@@ -84,13 +88,16 @@ export function ratesOf(seed: number): FaultRates {
     alarmTwice: upTo(0.4),
     alarmLate: upTo(0.4),
     expiredRemoved: upTo(0.05),
-    clockErrorMs: Math.round(upTo(250)),
+    clockErrorMs: dice.pick([0, 20, 100, 250]),
   };
   if (climate === "consumers") return { ...rates, longStall: 0, alarmLost: rates.alarmLost / 4 };
   if (climate === "neglect") return { ...rates, alarmLost: 1 };
   if (climate === "eager sweeps")
     return { ...rates, unavailable: 0.05, lostReply: 0.05, alarmLost: 0, alarmLate: 0 };
-  if (climate === "zombies")
-    return { ...rates, crash: rates.crash / 10, longStall: 0.004 + upTo(0.006), alarmLost: 0 };
+  if (climate === "zombies") {
+    const longStall = 0.003 + upTo(0.003);
+    const stalls = { longStall, longStallAtTail: 10 * longStall };
+    return { ...rates, ...stalls, crash: rates.crash / 10, alarmLost: 0 };
+  }
   return rates;
 }

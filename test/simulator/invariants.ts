@@ -1,5 +1,6 @@
 import type { Invariant } from "./auditor.ts";
 import { aPlaceHoldsOneMessage } from "./invariants/a-place-holds-one-message.ts";
+import { aSearchFindsAll } from "./invariants/a-search-finds-all.ts";
 import { acknowledgedIsVisible } from "./invariants/acknowledged-is-visible.ts";
 import { acknowledgedNeverComesAgain } from "./invariants/acknowledged-never-comes-again.ts";
 import { acknowledgedStays } from "./invariants/acknowledged-stays.ts";
@@ -12,10 +13,12 @@ import { everythingCanBeRead } from "./invariants/everything-can-be-read.ts";
 import { fencedMembersDoNotCommit } from "./invariants/fenced-members-do-not-commit.ts";
 import { groupKeepsOrder } from "./invariants/group-keeps-order.ts";
 import { landsOnce } from "./invariants/lands-once.ts";
+import { messagesComeBackWhole } from "./invariants/messages-come-back-whole.ts";
 import { nobodyIsToldOfDamage } from "./invariants/nobody-is-told-of-damage.ts";
 import { nothingIsForgotten } from "./invariants/nothing-is-forgotten.ts";
 import { nothingIsLeftBehind } from "./invariants/nothing-is-left-behind.ts";
 import { nothingIsTrimmedEarly } from "./invariants/nothing-is-trimmed-early.ts";
+import { offsetAtTimeIsRight } from "./invariants/offset-at-time-is-right.ts";
 import { offsetsAreDense } from "./invariants/offsets-are-dense.ts";
 import { oneHolderAtATime } from "./invariants/one-holder-at-a-time.ts";
 import { oneOwnerAGeneration } from "./invariants/one-owner-a-generation.ts";
@@ -23,6 +26,7 @@ import { orderWithinAMessageGroup } from "./invariants/order-within-a-message-gr
 import { readerNeverSkips } from "./invariants/reader-never-skips.ts";
 import { readerStaysInRange } from "./invariants/reader-stays-in-range.ts";
 import { refusedNeverAppears } from "./invariants/refused-never-appears.ts";
+import { timesNeverFall } from "./invariants/times-never-fall.ts";
 
 /** Everything that the auditor demands. */
 export const invariants: readonly Invariant[] = [
@@ -36,6 +40,10 @@ export const invariants: readonly Invariant[] = [
   readerNeverSkips,
   anEmptyAnswerMeansTheEnd,
   acknowledgedIsVisible,
+  messagesComeBackWhole,
+  offsetAtTimeIsRight,
+  timesNeverFall,
+  aSearchFindsAll,
   readerStaysInRange,
   endsNeverGoBack,
   nothingIsTrimmedEarly,

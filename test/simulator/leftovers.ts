@@ -8,6 +8,7 @@ import { queueOffsetOf } from "../../src/broker/schema.ts";
 import { decodeTopic } from "../../src/broker/topics/topic.ts";
 import { readWork, type Work } from "../../src/broker/work/work.ts";
 import { describeKey, partitionLetter } from "./describe-key.ts";
+import { largeObjects } from "./large-objects.ts";
 import type { SimulatedCell } from "./simulated-ports.ts";
 
 /** All that lies in the store unexpired, by the letter of its partition. */
@@ -69,6 +70,10 @@ export async function* ownerless(cell: SimulatedCell): AsyncGenerator<string> {
     if (!segments.has(name) && !blobsDropped.has(name) && !isDying)
       yield `the blob of ${name}, a segment that is gone`;
   }
+  const days = new Set(work.flatMap((each) => (each.kind === "drop-large" ? [each.day] : [])));
+  for (const key of await largeObjects(cell)) {
+    if (!days.has(Number(key.split("/")[1]))) yield `${key}, whose day nobody will delete`;
+  }
 }
 
 /** Segments that should have been archived by now, where all that is due is done. */
@@ -90,6 +95,7 @@ export async function* remains(cell: SimulatedCell): AsyncGenerator<string> {
     if (!cell.landedLate.has(key)) yield `the row ${describeKey(key)}`;
   }
   for (const name of await blobNames(cell)) yield `the blob of ${name}`;
+  yield* await largeObjects(cell);
   const queues = (items.get("T") ?? []).reduce(
     (sum, { value }) => sum + decodeTopic(value).queues,
     0,

@@ -69,8 +69,18 @@ export class Line {
   mayStall(): void {
     const { dice, rates } = this.world;
     if (this.world.befalls("stall", rates.stall)) this.stall(dice.between(1_000, 150_000));
-    if (this.world.befalls("stall for hours", rates.longStall))
-      this.stall(dice.between(1_800_000, 3 * 3_600_000));
+    if (this.world.befalls("stall for hours", rates.longStall)) this.#stallForHours();
+  }
+
+  /** The same where the end of a queue is read. */
+  mayStallAtTail(): void {
+    const { longStallAtTail } = this.world.rates;
+    if (longStallAtTail > 0 && this.world.befalls("stall for hours", longStallAtTail))
+      this.#stallForHours();
+  }
+
+  #stallForHours(): void {
+    this.stall(this.world.dice.between(1_800_000, 3 * 3_600_000));
   }
 
   stall(ms: number): void {

@@ -23,6 +23,7 @@ export interface Scenario {
   readonly producers: number;
   readonly consumers: number;
   readonly readers: number;
+  readonly finders: number;
   readonly admins: number;
   readonly clumsy: number;
   readonly sweepers: number;
@@ -63,6 +64,7 @@ export function scenarioOf(seed: number): Scenario {
     producers: dice.between(1, 6),
     consumers: dice.between(1, 3),
     readers: dice.between(0, 2),
+    finders: 1,
     admins: 1,
     clumsy: dice.between(0, 1),
     sweepers: dice.chance(0.75) ? 1 : 0,
@@ -74,10 +76,11 @@ export function scenarioOf(seed: number): Scenario {
     quietEverySteps: dice.pick([0, 60, 150, 400]),
     asleep: 0.4,
     log: {
-      segmentRowsMax: dice.pick([4, 12, 40]),
+      inlineBatchBytesMax: dice.pick([100, 300, 10_000]),
+      segmentRowsMax: dice.pick([3, 8, 30]),
       segmentBytesMax: dice.pick([2_000, 20_000, 200_000]),
       segmentAgeMs: dice.pick([minute, 10 * minute, hour]),
-      archiveBytesMin: dice.pick([0, 4_000]),
+      archiveBytesMin: dice.pick([0, 0, 2_000]),
       rowsExpireFreely: dice.chance(0.3),
       // Longer than anybody is stopped.
       strayBlobMs: dice.pick([8 * hour, 24 * hour]),
@@ -136,9 +139,15 @@ function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {
     case "zombies":
       return {
         ...scenario,
-        ...{ brokers, sweepers: 1, topics, quietEverySteps: 150, asleep: 0 },
-        // With segments that get older than rows are kept, the age of a segment does not stop anybody.
-        log: { ...log, segmentAgeMs: 6 * hour, archiveBytesMin: 0, rowsExpireFreely: false },
+        ...{ brokers, sweepers: 1, finders: 0, topics, quietEverySteps: 150, asleep: 0 },
+        // Whoever is stopped has somebody who waits for him.
+        patience: 0.6,
+        log: {
+          ...log,
+          // With segments that get older than rows are kept, the age of a segment does not stop anybody.
+          ...{ segmentAgeMs: 6 * hour, archiveBytesMin: 0, rowsExpireFreely: false },
+          ...{ segmentRowsMax: dice.pick([3, 8]), inlineBatchBytesMax: 10_000 },
+        },
       };
   }
 }

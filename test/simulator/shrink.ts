@@ -40,7 +40,7 @@ async function seedThatFails(
 function* smaller(options: Candidate): Generator<Candidate> {
   const { steps, rates, scenario } = options;
   const least = {
-    ...{ brokers: 1, producers: 1, consumers: 0, readers: 0, admins: 0, clumsy: 0 },
+    ...{ brokers: 1, producers: 1, consumers: 0, readers: 0, finders: 0, admins: 0, clumsy: 0 },
     sweepers: 0,
   };
   for (const [actor, minimum] of Object.entries(least) as [keyof typeof least, number][]) {

@@ -1,6 +1,7 @@
 import type { MemoryBlobs } from "../../src/adapters/memory/memory-blobs.ts";
 import type { BlobKey, BlobRange, Blobs } from "../../src/broker/ports/blobs.ts";
 import { Unavailable } from "../../src/broker/ports/failures.ts";
+import { largeObjectsPrefix } from "./large-objects.ts";
 import type { Line } from "./line.ts";
 
 type PutOutcome = Awaited<ReturnType<Blobs["put"]>>;
@@ -21,7 +22,11 @@ export class SimulatedBlobs implements Blobs {
   get(key: BlobKey, range?: BlobRange) {
     return this.#line.ask(
       () => `get blob ${key}`,
-      () => this.#blobs.get(key, range),
+      async () => {
+        const bytes = await this.#blobs.get(key, range);
+        if (bytes !== undefined && isLarge(key)) this.#line.world.count("log large batch read");
+        return bytes;
+      },
     );
   }
 
@@ -36,7 +41,8 @@ export class SimulatedBlobs implements Blobs {
     return this.#line.ask(
       () => `delete blob ${key}`,
       async () => {
-        if ((await this.#blobs.get(key)) !== undefined) this.#line.world.count("log blob dropped");
+        const dropped = isLarge(key) ? "large object dropped" : "blob dropped";
+        if ((await this.#blobs.get(key)) !== undefined) this.#line.world.count(`log ${dropped}`);
         await this.#blobs.delete(key);
       },
     );
@@ -93,4 +99,8 @@ export class SimulatedBlobs implements Blobs {
       ? this.#blobs.put(key, bytes)
       : outcome;
   }
+}
+
+function isLarge(key: BlobKey): boolean {
+  return key.startsWith(largeObjectsPrefix);
 }

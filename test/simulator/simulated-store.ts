@@ -3,7 +3,7 @@ import { unexpired } from "../../src/adapters/memory/store-rules.ts";
 import { Unavailable } from "../../src/broker/ports/failures.ts";
 import type { CommitResult, Store, Write } from "../../src/broker/ports/store.ts";
 import { deedsOf } from "./deeds.ts";
-import { describeKey, describeWrite } from "./describe-key.ts";
+import { describeKey, describeWrite, partitionLetter } from "./describe-key.ts";
 import type { LandedLate } from "./landed-late.ts";
 import type { Line } from "./line.ts";
 
@@ -36,6 +36,9 @@ export class SimulatedStore implements Store {
 
   scan(range: Parameters<Store["scan"]>[0]) {
     this.#letExpire();
+    // Who is stopped between the read of a tail and the append behind it does the most harm.
+    if (range.reverse && range.limit === 1 && partitionLetter(range) === "B")
+      this.#line.mayStallAtTail();
     return this.#line.ask(
       () =>
         `scan ${describeKey({ partition: range.partition, sort: range.from ?? range.to ?? noBytes })}`,

@@ -3,6 +3,7 @@ import { Unavailable } from "../../src/broker/ports/failures.ts";
 import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
+import { finder } from "./actors/finder.ts";
 import { member } from "./actors/member.ts";
 import { producer } from "./actors/producer.ts";
 import { messagesOf } from "./actors/pull-once.ts";
@@ -10,7 +11,7 @@ import { reader } from "./actors/reader.ts";
 import { receiver } from "./actors/receiver.ts";
 import { sweeper } from "./actors/sweeper.ts";
 import { afterDays } from "./after-days.ts";
-import { Auditor, type FinalLog, type Violation } from "./auditor.ts";
+import { Auditor, type FinalLog, type SeenMessage, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { consumeEverything } from "./consume-everything.ts";
@@ -110,6 +111,7 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
       plan.polls ? member(auditor, scenario, plan) : receiver(auditor.consumption, scenario, plan),
     );
   enter("reader", scenario.readers, () => reader(auditor, scenario));
+  enter("finder", scenario.finders, () => finder(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
   for (let number = 1; number <= scenario.sweepers; number++)
@@ -165,7 +167,7 @@ async function readQueue(
   queue: { topicId: number; queue: number },
   passes = passesMax,
 ): Promise<Omit<FinalLog, "topic" | "queue">> {
-  const messages: { offset: number; uid: string }[] = [];
+  const messages: SeenMessage[] = [];
   const range = { min: 0, max: 0 };
   try {
     Object.assign(range, await cluster.ask((broker, io) => broker.log.range(io, queue)));

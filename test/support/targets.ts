@@ -91,7 +91,7 @@ export async function serve(
   // As in src/local/main.ts: whoever serves delayed messages walks them.
   const stopWalking = new AbortController();
   const { signal } = stopWalking;
-  const walking = broker.timers.walk(broker.ports, Number.POSITIVE_INFINITY, { signal, onError });
+  const walking = broker.walker.walk(broker.ports, Number.POSITIVE_INFINITY, { signal, onError });
   return {
     url: server.url,
     async stop() {

@@ -25,7 +25,11 @@ export class TestStack extends TassoStack {
     const user = new User(this, "User");
     if (userMay.length > 0) this.tasso.grantCall(user, ...userMay);
     new CfnOutput(this, "UserName", { value: user.userName });
-    new CfnOutput(this, "Table", { value: this.tasso.storage.table.tableName });
+    const { storage, wakeUps } = this.tasso;
+    new CfnOutput(this, "Table", { value: storage.table.tableName });
+    new CfnOutput(this, "ScheduleGroup", { value: wakeUps.group.scheduleGroupName });
+    new CfnOutput(this, "SchedulerRoleArn", { value: wakeUps.role.roleArn });
+    new CfnOutput(this, "OnAlarmArn", { value: wakeUps.onAlarmArn });
   }
 }
 

@@ -90,7 +90,6 @@ export async function giveOut(
     if (!pass.gaveNew && bytes <= bytesForAgain) return given;
     draft.state = decodeState(before);
     draft.along.length = 0;
-    draft.afterwards.length = 0;
     if (pass.gaveNew && pass.gaveAgain) newMax = 0;
     else max = newMax = max >> 1;
   }

@@ -77,7 +77,7 @@ export class Groups {
 
   /** The group, if it has come to the topic. Others may have entered it since the group was read, so "no" is read anew. */
   async consumerOf(io: Ports, name: string, topic: Topic): Promise<Group | undefined> {
-    const consumes = (group: Group | undefined) => group?.topics[topic.name]?.id === topic.id;
+    const consumes = (read: Group | undefined) => read?.topics[topic.name]?.id === topic.id;
     const known = await this.find(io, name);
     if (consumes(known)) return known;
     this.#known.delete(name);

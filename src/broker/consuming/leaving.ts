@@ -4,7 +4,8 @@ import type { Message } from "../log/message.ts";
 import type { StoredMessage } from "../log/stored-messages.ts";
 import type { Ports } from "../ports/ports.ts";
 import { timerId } from "../timers/timer.ts";
-import type { NewTimer, Timers } from "../timers/timers.ts";
+import type { NewTimer } from "../timers/timer-writes.ts";
+import type { Timers } from "../timers/timers.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
 import { deadLetterTopicOf, retryTopicOf } from "./group.ts";
@@ -98,8 +99,7 @@ export async function leave(
   const retentionMs = Math.max(0, ...[...ids.values()].map((own) => own.retentionMs)) + waitMs;
   const placed = await log.place(io, copies, { retentionMs });
   const due = placed.map((copy): NewTimer => ({ ...copy, topicId: ids.get(copy.topic)?.id ?? 0 }));
-  draft.along.push(...timers.puts(io, due));
-  draft.afterwards.push(() => timers.seeTo(io, due));
+  draft.along.push({ ...timers.along(io, due), afterwards: () => timers.see(io, due) });
   return copies.length;
 }
 

@@ -6,6 +6,7 @@ import { limits } from "../limits.ts";
 import type { Ports } from "../ports/ports.ts";
 import { type Item, type Key, keyId, storeLimits, valueBytes, type Write } from "../ports/store.ts";
 import { type ConsumerId, keys, partitions, queueOfState } from "../schema.ts";
+import type { TimersAlong } from "../timers/timers.ts";
 import { decodeState, encodeState, newState, type QueueState } from "./queue-state.ts";
 
 /** A state that is being changed, and what goes along with it. */
@@ -13,10 +14,12 @@ export interface Draft {
   state: QueueState;
   /** A row is put also where it says no more than that there is none. */
   mustExist: boolean;
-  /** Writes of the same commit. */
-  readonly along: Write[];
-  /** What is done once it is durable, before anybody is answered. */
-  readonly afterwards: (() => Promise<void>)[];
+  /** What is put by the same commit, and done once that is durable, before anybody is answered. */
+  readonly along: Along[];
+}
+
+export interface Along extends TimersAlong {
+  afterwards(): Promise<void>;
 }
 
 /** Changes a draft, or leaves it as it is. Asked again, of a fresh draft, where somebody else was faster. */
@@ -133,14 +136,20 @@ export class QueueStates {
       const expect = before === undefined ? "absent" : { version: before.version };
       const put: Write = { kind: "put", key, value: made.value, version, expect };
       const until = io.clock.now() + limits.appendDeadlineMs;
-      const outcome = await commitUntilDecided(io, [put, ...made.along], until);
+      const writes = [put, ...made.writes];
+      const outcome = await commitUntilDecided(io, writes, until);
       if (outcome.outcome === "applied") {
         row.item = { key, value: made.value, version };
-        for (const afterwards of made.afterwards) await afterwards();
+        for (const { applied } of made.along) applied();
+        for (const { afterwards } of made.along) await afterwards();
         for (const tell of made.tell) tell();
         return;
       }
-      row.item = outcome.current[0] ?? null;
+      const { current } = outcome;
+      const places = new Map(writes.map((write, index) => [keyId(write.key), index]));
+      for (const { refused } of made.along)
+        refused((at) => current[places.get(keyId(at)) ?? writes.length]);
+      row.item = current[0] ?? null;
       isFresh = true;
       await io.clock.sleep(jitter(io.random, Math.min(200, 2 ** attempt)));
     }
@@ -151,8 +160,8 @@ export class QueueStates {
 interface Made {
   /** What is to be put; `undefined` where nothing has changed. */
   readonly value: Uint8Array | undefined;
-  readonly along: readonly Write[];
-  readonly afterwards: readonly (() => Promise<void>)[];
+  readonly writes: readonly Write[];
+  readonly along: readonly Along[];
   readonly tell: readonly (() => void)[];
 }
 
@@ -161,30 +170,30 @@ async function makeChanges(row: Row, before: Item | undefined, taken: Pending[])
   const initial = before?.value ?? encodeState(newState(0));
   let value = initial;
   let state = decodeState(value);
-  const along = new Map<string, Write>();
+  const writes = new Map<string, Write>();
+  const along: Along[] = [];
   let alongBytes = 0;
   let mustExist = false;
-  const afterwards: (() => Promise<void>)[] = [];
   const tell: (() => void)[] = [];
   for (let index = 0; ; index++) {
     if (index === taken.length) {
-      const isFull = along.size > alongBeforeLast.writes || alongBytes > alongBeforeLast.bytes;
+      const isFull = writes.size > alongBeforeLast.writes || alongBytes > alongBeforeLast.bytes;
       const next = isFull ? undefined : row.waiting.shift();
       if (next === undefined) break;
       taken.push(next);
     }
     const pending = taken[index] as Pending;
-    const draft: Draft = { state, mustExist, along: [], afterwards: [] };
+    const draft: Draft = { state, mustExist, along: [] };
     try {
       const result = await pending.changing(draft);
       ({ state } = draft);
       value = encodeState(state);
       mustExist = draft.mustExist;
-      for (const write of draft.along) {
-        along.set(keyId(write.key), write);
-        if (write.kind === "put") alongBytes += valueBytes(write.value);
+      along.push(...draft.along);
+      for (const write of draft.along.flatMap((each) => each.writes)) {
+        writes.set(keyId(write.key), write);
+        alongBytes += valueBytes(write.value);
       }
-      afterwards.push(...draft.afterwards);
       tell.push(() => pending.resolve(result));
     } catch (error) {
       state = decodeState(value);
@@ -192,8 +201,8 @@ async function makeChanges(row: Row, before: Item | undefined, taken: Pending[])
     }
   }
   const isMissing = before === undefined && mustExist;
-  const changed = along.size > 0 || isMissing || !areEqual(value, initial);
-  return { value: changed ? value : undefined, along: [...along.values()], afterwards, tell };
+  const changed = along.length > 0 || isMissing || !areEqual(value, initial);
+  return { value: changed ? value : undefined, writes: [...writes.values()], along, tell };
 }
 
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {

@@ -88,10 +88,17 @@ export class LogReader {
    * (rule 12 of the log): a segment may have been sealed, archived or trimmed between two reads.
    */
   async read(io: Ports, queue: QueueId, offset: number, readLimits: ReadLimits): Promise<RowsRead> {
+    let damaged: Damaged | undefined;
     for (let attempt = 1; attempt <= readsMax; attempt++) {
       const read = await this.#readOnce(io, queue, offset, readLimits);
-      if (read !== undefined)
-        return { ...read, rows: await this.#whole(io, read.rows, readLimits) };
+      try {
+        if (read !== undefined)
+          return { ...read, rows: await this.#whole(io, read.rows, readLimits) };
+      } catch (error) {
+        // The object of a large batch goes when its segment has gone, which a directory that is remembered does not show.
+        if (!(error instanceof Damaged) || damaged !== undefined) throw error;
+        damaged = error;
+      }
       this.#directory.forget(queue);
     }
     return await this.#giveUpReading(io, queue);

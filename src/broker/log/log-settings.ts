@@ -47,6 +47,10 @@ export function logSettings(given: Partial<LogSettings>): LogSettings {
   const messagesMax =
     ((segmentBytesMax + groupBytesMax) / batchHeadBytes) * limits.messagesPerBatchMax;
   assert(messagesMax < limits.lostJump, "a queue that lost a segment goes on behind all it held");
+  assert(
+    settings.rowsKeptMs >= limits.directoryAgeMsMax + limits.appendDeadlineMs,
+    "rows stay for as long as somebody may count with their segment as open",
+  );
   assert(segmentRowsMax < 32_768, "a row's number in its segment has 16 bits");
   return settings;
 }

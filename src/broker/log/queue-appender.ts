@@ -5,7 +5,7 @@ import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import type { Item, Write } from "../ports/store.ts";
+import type { Item, Put, Write } from "../ports/store.ts";
 import { keys, offsetKey, partitions, type QueueId } from "../schema.ts";
 import { AppendGroup } from "./append-group.ts";
 import type { Batch } from "./batch.ts";
@@ -25,8 +25,6 @@ import type { SegmentChanges } from "./segment-changes.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
 import { endOfRows } from "./segment-work.ts";
 import { lookBackTo, TailChain } from "./tail-chain.ts";
-
-type Put = Extract<Write, { kind: "put" }>;
 
 export interface AppendOptions {
   /** A segment that is opened for this batch keeps it so long (ms). */
@@ -257,11 +255,11 @@ export class QueueAppender {
       if (base === 0 || after < backTo) return;
       const before = await this.#directory.below(io, this.#queue, base - 1);
       if (before === undefined) {
-        // One that is gone was sealed at least so long ago, which is before any of these was tried first, unless this
-        // process was stopped since they came.
-        const sealedBefore =
-          io.clock.now() - this.#settings.rowsKeptMs + 4 * limits.clockErrorMsMax;
-        if (backTo < sealedBefore) throw brokenChain(this.#queue);
+        // The last append to one that is gone was at least so long ago, which is before any of these was tried first,
+        // unless this process was stopped since they came.
+        const keptMs = Math.min(this.#settings.rowsKeptMs, limits.rowLifeMsMin);
+        const appendedBefore = io.clock.now() - keptMs + 4 * limits.clockErrorMsMax;
+        if (backTo < appendedBefore) throw brokenChain(this.#queue);
         return;
       }
       if (!isIn(before, "sealed", "archived") || before.segment.end !== base)

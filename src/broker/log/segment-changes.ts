@@ -114,8 +114,12 @@ export class SegmentChanges {
       lastAt,
       bytes: end.bytes,
       rowsUntil: segment.rowsUntil,
-      // Not sooner than its rows may vanish: somebody may still be about to append behind them.
-      trimAt: Math.max(lastAt + segment.retentionMs, now + this.#settings.rowsKeptMs),
+      // Not sooner than its rows may vanish: somebody may still count with it as open. But not later than they do vanish,
+      // which is soon where this comes late: before it is trimmed, nobody could read the queue from its beginning.
+      trimAt: Math.min(
+        Math.max(lastAt + segment.retentionMs, now + this.#settings.rowsKeptMs),
+        segment.rowsUntil,
+      ),
     };
     const added = turn(io, queue, { base: end.offset, readAt: now }, next);
     writes.push(

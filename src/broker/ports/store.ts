@@ -74,6 +74,8 @@ export type Write =
   | { readonly kind: "delete"; readonly key: Key; readonly expect?: Expectation }
   | { readonly kind: "check"; readonly key: Key; readonly expect: Expectation };
 
+export type Put = Extract<Write, { kind: "put" }>;
+
 export type CommitResult =
   | { readonly outcome: "applied" }
   /**

@@ -150,6 +150,11 @@ async function searchPart(
   let end = begin;
   for (const row of rows) {
     if (row.storedAt >= to) return { end, ended: true };
+    // Where `from` is later than a broker's clock, older messages may still come behind the place that was found for it.
+    if (row.storedAt < (from ?? 0)) {
+      end = row.base + row.count;
+      continue;
+    }
     try {
       for (const placed of placedBatches(row)) {
         const batchEnd = placed.base + placed.batch.count;

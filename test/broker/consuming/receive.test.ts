@@ -413,7 +413,7 @@ function worldOf(io: Ports & { readonly clock: VirtualClock }, broker: Broker) {
     /** Delivers delayed messages for so long. */
     async walk(ms: number) {
       const until = clock.now() + ms;
-      await broker.timers.walk(io, until, {
+      await broker.walker.walk(io, until, {
         onError: (error) => {
           throw error;
         },

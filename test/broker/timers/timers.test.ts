@@ -8,6 +8,7 @@ import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
 import { keys, partitions, type QueueId } from "../../../src/broker/schema.ts";
 import { type OutgoingMessage, sendMessages } from "../../../src/broker/sending/send-messages.ts";
+import { alarmOfMinute } from "../../../src/broker/timers/minute-alarm.ts";
 import { readRecallHandle } from "../../../src/broker/timers/recall-handle.ts";
 import { minuteShardOfTimer } from "../../../src/broker/timers/timer.ts";
 import { refusalOf } from "../../support/code-of.ts";
@@ -36,7 +37,7 @@ describe("a delayed message", () => {
       [minute, 2],
     ] as const) {
       io.clock.pass(pass);
-      await Promise.all([broker, ...others].map((each) => each.timers.deliverDue(io)));
+      await Promise.all([broker, ...others].map((each) => each.walker.deliverDue(io)));
       expect(await messagesIn(io, broker, queue)).toHaveLength(count);
     }
     expect((await messagesIn(io, broker, queue)).map(({ messageId }) => messageId)).toEqual(
@@ -47,9 +48,9 @@ describe("a delayed message", () => {
   it("is walked to by a broker that sleeps until it is due", async () => {
     const { io, broker, queue } = await world();
     const lateness: number[] = [];
-    broker.timers.onDelivered = (late) => lateness.push(late);
+    broker.walker.delivery.onDelivered = (late) => lateness.push(late);
     await send(io, broker, [{ delayMs: 700 }, { delayMs: 1_500 }, { delayLevel: 2 }]);
-    await broker.timers.walk(io, io.clock.now() + 10_000, { onError: rethrow });
+    await broker.walker.walk(io, io.clock.now() + 10_000, { onError: rethrow });
     expect(await messagesIn(io, broker, queue)).toHaveLength(3);
     expect(Math.max(...lateness)).toBeLessThanOrEqual(1);
   });
@@ -57,7 +58,7 @@ describe("a delayed message", () => {
   it("whose instant has passed is delivered at once", async () => {
     const { io, broker, queue } = await world();
     await send(io, broker, [{ deliverAt: io.clock.now() - minute }, { delayMs: 0 }]);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     expect(await messagesIn(io, broker, queue)).toHaveLength(2);
   });
 
@@ -67,7 +68,7 @@ describe("a delayed message", () => {
     const first = await send(io, broker, [{ delayMs: 1_000 }], once);
     expect(await send(io, others[0] as Broker, [{ delayMs: 1_000 }], once)).toEqual(first);
     io.clock.pass(1_000);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     for (const pass of [0, minute, 5 * minute]) {
       io.clock.pass(pass);
       expect(await send(io, new Broker(io), [{ delayMs: 1_000 }], once)).toEqual(first);
@@ -91,7 +92,7 @@ describe("a delayed message", () => {
     const [one, two] = await send(io, broker, [{ delayMs: 1_000 }, { delayMs: 2_000 }]);
     for (let again = 0; again < 3; again++) await broker.timers.recall(io, nameOf(one));
     io.clock.pass(3_000);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     expect(await messagesIn(io, broker, queue)).toHaveLength(1);
     await broker.timers.recall(io, nameOf(one));
     const late = { code: "recall_too_late", topic: "orders", queue: 0, offset: 0 };
@@ -109,9 +110,9 @@ describe("a delayed message", () => {
     const group = { messageGroup: "a" };
     await send(io, broker, [{ ...group, delayMs: 2_000 }, { ...group, delayMs: 1_000 }, group]);
     io.clock.pass(1_500);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     io.clock.pass(1_500);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     const { id } = await broker.topics.get(io, "orders");
     const found = [];
     for (let queue = 0; queue < 4; queue++)
@@ -126,7 +127,7 @@ describe("a delayed message", () => {
     const { topic } = await broker.topics.ensure(io, "orders", { queues: 1 });
     expect(topic.id).not.toBe(queue.topicId);
     io.clock.pass(minute);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     expect(await messagesIn(io, broker, { topicId: topic.id, queue: 0 })).toEqual([]);
     expect(await refusalOf(broker.timers.recall(io, nameOf(one)))).toMatchObject({
       code: "recall_too_late",
@@ -136,7 +137,7 @@ describe("a delayed message", () => {
   it("waits behind none that is damaged, which is told of once", async () => {
     const { io, broker, queue } = await world();
     const damages: string[] = [];
-    broker.timers.onDamaged = ({ message }) => damages.push(message);
+    broker.walker.delivery.onDamaged = ({ message }) => damages.push(message);
     const [one] = await send(io, broker, [{ delayMs: 1_000 }, { delayMs: 2_000 }]);
     const name = nameOf(one);
     const key = keys.timer(minuteShardOfTimer(name), name.dueAt, name.id);
@@ -145,7 +146,7 @@ describe("a delayed message", () => {
     await io.store.commit([{ kind: "put", key, value, version: "changed" }], io.clock.now() + 1);
     io.clock.pass(3_000);
     for (let again = 0; again < 3; again++) {
-      await broker.timers.deliverDue(io);
+      await broker.walker.deliverDue(io);
       io.clock.pass(1_000);
     }
     expect(await messagesIn(io, broker, queue)).toHaveLength(1);
@@ -240,7 +241,7 @@ describe("minutes with delayed messages", () => {
       return { outcome: "unknown" };
     };
     for (let again = 0; again < 3; again++) {
-      await broker.timers.deliverDue(io);
+      await broker.walker.deliverDue(io);
       io.clock.pass(1_000);
     }
     expect(isLost).toBe(false);
@@ -251,18 +252,18 @@ describe("minutes with delayed messages", () => {
     const { io, broker, others, queue } = await world();
     await send(io, broker, [{ delayMs: 5_000 }], shardZero(io));
     io.clock.pass(10_000);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     io.clock.pass(1_000);
     const behind = [{ deliverAt: io.clock.now() - 5_500 }];
     const [late] = await send(io, others[0] as Broker, behind, shardZero(io));
-    broker.timers.rewind(minuteShardOfTimer(nameOf(late)));
+    broker.walker.rewind(minuteShardOfTimer(nameOf(late)));
     io.store.beforeCommit = async () => {
       throw new Unavailable("for a while");
     };
-    await expect(broker.timers.deliverDue(io)).rejects.toThrow(Unavailable);
+    await expect(broker.walker.deliverDue(io)).rejects.toThrow(Unavailable);
     io.store.beforeCommit = undefined;
     io.clock.pass(1_000);
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     expect(await messagesIn(io, broker, queue)).toHaveLength(2);
   });
 
@@ -281,8 +282,8 @@ describe("minutes with delayed messages", () => {
       return commit(writes, until);
     };
     const lateness: number[] = [];
-    broker.timers.onDelivered = (late) => lateness.push(late);
-    await broker.timers.walk(io, io.clock.now() + 5_000, { onError: rethrow });
+    broker.walker.delivery.onDelivered = (late) => lateness.push(late);
+    await broker.walker.walk(io, io.clock.now() + 5_000, { onError: rethrow });
     expect(lateness[0]).toBeLessThan(10);
     // And whoever walks ends with all that he began.
     expect(lateness[1]).toBeGreaterThanOrEqual(10_000);
@@ -300,6 +301,56 @@ describe("minutes with delayed messages", () => {
     for (let number = 0; number < 4; number++)
       await send(counted, broker, [{ deliverAt: at + number }], shardZero(io));
     expect(alarms).toHaveLength(2);
+  });
+
+  it("have their alarm set by one of many brokers, and by another where that one died", async () => {
+    const { io, broker, others } = await world();
+    const alarms: string[] = [];
+    const set = async (id: string) => void alarms.push(id);
+    const counted = { ...io, alarm: { ...io.alarm, set } };
+    const at = io.clock.now() + 10 * minute;
+    const sendOne = (ports: Ports, by: Broker, deliverAt: number) =>
+      send(ports, by, [{ deliverAt }], shardZero(io));
+    for (const each of [broker, ...others, new Broker(io)]) await sendOne(counted, each, at);
+    expect(alarms).toHaveLength(1);
+
+    await new Promise<void>((dies) => {
+      const dying = { ...io.alarm, set: () => new Promise<void>(() => dies()) };
+      void sendOne({ ...io, alarm: dying }, new Broker(io), at + minute);
+    });
+    io.clock.pass(1_000);
+    await sendOne(counted, others[0] as Broker, at + minute);
+    expect(alarms).toHaveLength(1);
+    io.clock.pass(10_000);
+    for (let again = 0; again < 2; again++)
+      await sendOne(counted, new Broker(io), at + minute + again);
+    expect(alarms).toHaveLength(2);
+  });
+
+  it("are walked alone by whom their alarm wakes, to their end", async () => {
+    const { io, broker, others, queue } = await world();
+    const shardOne = { ...shardZero(io), batchId: new Uint8Array(16).fill(1) };
+    const end = minute - (io.clock.now() % minute);
+    await send(io, broker, [{ delayMs: 1_000 }, { delayMs: end - 1 }], shardZero(io));
+    const [other] = await send(io, broker, [{ delayMs: 1_000 }], shardOne);
+    const { minute: begun } = minuteShardOfTimer(nameOf(other));
+    const options = { until: io.clock.now() + 2 * minute, onError: rethrow };
+    const [woken] = others as [Broker];
+    await woken.ring(io, alarmOfMinute({ minute: begun, shard: 0 }), options);
+    expect(await messagesIn(io, broker, queue)).toHaveLength(2);
+    expect(io.clock.now() % minute).toBe(500);
+    await woken.ring(io, alarmOfMinute({ minute: begun, shard: 1 }), options);
+    await woken.sweep(io);
+    expect(await messagesIn(io, broker, queue)).toHaveLength(3);
+  });
+
+  it("that were over long before are walked by whom an alarm wakes for them", async () => {
+    const { io, broker, others, queue } = await world();
+    const [sent] = await send(io, broker, [{ deliverAt: 1_000 }]);
+    const alarm = alarmOfMinute(minuteShardOfTimer(nameOf(sent)));
+    const options = { until: io.clock.now() + 2 * minute, onError: rethrow };
+    await (others[0] as Broker).ring(io, alarm, options);
+    expect(await messagesIn(io, broker, queue)).toHaveLength(1);
   });
 
   it("ask for few alarms however many are sent when they are due already", async () => {
@@ -335,7 +386,7 @@ describe("minutes with delayed messages", () => {
         io.clock.pass(10 * minute);
         // The segment is opened by what is sent at once.
         await send(io, broker, [{}]);
-        await broker.timers.deliverDue(own);
+        await broker.walker.deliverDue(own);
       }),
       "deliver 97 at once": await writeUnits(async (own) => {
         const many = Array.from({ length: 96 }, () => ({
@@ -344,11 +395,11 @@ describe("minutes with delayed messages", () => {
         }));
         await send(io, broker, many, shardZero(io));
         io.clock.pass(minute);
-        await broker.timers.deliverDue(own);
+        await broker.walker.deliverDue(own);
       }),
     };
     expect(table).toEqual({
-      "send, the minute unknown": 4,
+      "send, the minute unknown": 5,
       send: 1,
       "deliver one": 6,
       "deliver 97 at once": 270,
@@ -366,7 +417,7 @@ describe("minutes with delayed messages", () => {
       );
     io.clock.pass(10 * minute);
     io.store.commits = 0;
-    await broker.timers.deliverDue(io);
+    await broker.walker.deliverDue(io);
     expect(await messagesIn(io, broker, queue)).toHaveLength(1_000);
     expect(io.store.commits).toBeLessThan(30);
   });

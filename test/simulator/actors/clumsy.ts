@@ -18,6 +18,8 @@ export function clumsy(auditor: Auditor, scenario: Scenario) {
       auditor.sent.set(uid, {
         uid,
         topic,
+        keys: [],
+        checksum: 0,
         group: undefined,
         attempts: [{ startedAt: client.world.now, outcome: "refused" }],
       });

@@ -24,7 +24,7 @@ interface Outgoing {
 }
 
 /** What a send answered for each message: its place, or why not. */
-type Result = { queue: number; offset: number } | "refused" | "unknown";
+type Result = { queue: number; offset: number; messageId: string } | "refused" | "unknown";
 
 /** Sends for ever: alone and in batches, as JSON and binary, in groups and not; tries again what it was not told. */
 export function producer(auditor: Auditor, scenario: Scenario) {
@@ -102,15 +102,18 @@ function draft(
   const group = !binary && dice.chance(0.3) ? `${client.name}-g${dice.between(0, 2)}` : undefined;
   const queue =
     group === undefined && !binary && dice.chance(0.3) ? dice.between(0, queues - 1) : undefined;
+  const padding = dice.chance(0.02) ? dice.between(20_000, 60_000) : dice.between(0, 200);
+  const body = utf8(`${uid} ${"x".repeat(padding)}`);
   const message: SentMessage = {
     uid,
     topic,
+    keys: ["k", `k${dice.between(0, 9)}`],
+    checksum: crc32c(body),
     group: group === undefined ? undefined : `${topic}/${group}`,
     attempts: [],
   };
   auditor.sent.set(uid, message);
-  const padding = dice.chance(0.02) ? dice.between(20_000, 60_000) : dice.between(0, 200);
-  return { message, group, queue, body: utf8(`${uid} ${"x".repeat(padding)}`) };
+  return { message, group, queue, body };
 }
 
 type Send = (
@@ -123,10 +126,10 @@ function jsonSend(
   outgoing: readonly Outgoing[],
   once: { batchId?: Uint8Array; firstAttemptAt?: number },
 ): Send {
-  const messages = outgoing.map(({ body, group, queue }) => ({
+  const messages = outgoing.map(({ message: { keys }, body, group, queue }) => ({
     body,
     tag: "t",
-    keys: ["k"],
+    keys,
     properties: { p: "v" },
     ...(group === undefined ? {} : { messageGroup: group }),
     ...(queue === undefined ? {} : { queue }),
@@ -140,7 +143,7 @@ function jsonSend(
 function resultOf(result: SendResult): Result {
   if ("error" in result) return effectsOf(result.error);
   if (!("offset" in result)) throw new Error("a message that nobody delayed waits");
-  return { queue: result.queue, offset: result.offset };
+  return result;
 }
 
 function binarySend(
@@ -154,13 +157,22 @@ function binarySend(
 ): Send {
   const bornAt = Math.max(firstAttemptAt, 1);
   const messages = outgoing.map(
-    ({ body, message }): Message => ({ body, bornAt: bornAt + 1, messageId: message.uid }),
+    ({ body, message: { uid: messageId, keys } }): Message => ({
+      body,
+      bornAt: bornAt + 1,
+      keys,
+      messageId,
+    }),
   );
   const plain = encodeBatch({ id, firstAttemptAt, bornAt, messages });
   const bytes = compressed ? gzipped(plain) : plain;
   return async (broker, io) => {
     const { queue, offset } = await sendBatch(io, broker, { topic, bytes });
-    return outgoing.map((_, index) => ({ queue, offset: offset + index }));
+    return outgoing.map(({ message }, index) => ({
+      queue,
+      offset: offset + index,
+      messageId: message.uid,
+    }));
   };
 }
 

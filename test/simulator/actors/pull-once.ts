@@ -1,10 +1,12 @@
+import { crc32c } from "../../../src/broker/crc32c.ts";
 import { decodeBatch } from "../../../src/broker/log/batch.ts";
 import { placedBatches } from "../../../src/broker/log/batch-row.ts";
 import type { RowsRead } from "../../../src/broker/log/log-reader.ts";
 import type { Message } from "../../../src/broker/log/message.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
-import type { Auditor, Pull } from "../auditor.ts";
+import type { Auditor, Pull, SeenMessage } from "../auditor.ts";
 import type { Client } from "../client.ts";
+import type { Reply } from "../cluster.ts";
 
 export interface PullRequest {
   readonly topic: string;
@@ -35,33 +37,45 @@ export async function pullOnce(
     auditor.pulls.push(pull);
     return pull;
   }
-  const place = { reader: client.name, topic, queue, from };
-  if (reply.outcome === "unknown" && reply.damaged)
-    auditor.damages.push({ what: "damaged", ...place });
-  if (reply.outcome === "refused" && reply.error.status === 404 && !auditor.volatile.has(topic))
-    auditor.damages.push({ what: "gone", ...place });
+  noteDamage(client, auditor, reply, { topic, place: `${topic}/${queue}@${from}` });
   if (reply.outcome !== "ok") return undefined;
   const pull: Pull = { ...seen, ...reply.value, outOfRange: false };
   auditor.pulls.push(pull);
   return pull;
 }
 
-/** The messages of what was read, from an offset on, by the uid that their producer put in front of the body. */
+/** Tells the auditor if a reader was answered that bytes are damaged, or a topic that is never deleted is gone. */
+export function noteDamage(
+  { name: reader }: Client,
+  auditor: Auditor,
+  reply: Reply<unknown>,
+  { topic, place }: { readonly topic: string; readonly place: string },
+): void {
+  if (reply.outcome === "unknown" && reply.damaged)
+    auditor.damages.push({ what: "damaged", reader, place });
+  if (reply.outcome === "refused" && reply.error.status === 404 && !auditor.volatile.has(topic))
+    auditor.damages.push({ what: "gone", reader, place });
+}
+
+/** The messages of what was read, from an offset on. */
 export async function messagesOf(
   io: Ports,
   { rows }: Pick<RowsRead, "rows">,
   from: number,
-): Promise<{ offset: number; uid: string }[]> {
-  const messages: { offset: number; uid: string }[] = [];
-  for (const { base, batch } of rows.flatMap(placedBatches)) {
+): Promise<SeenMessage[]> {
+  const messages: SeenMessage[] = [];
+  for (const { base, storedAt, batch } of rows.flatMap(placedBatches)) {
     const decoded = await decodeBatch(batch, io.compression);
     decoded.forEach((message, index) => {
-      if (base + index >= from) messages.push({ offset: base + index, uid: uidOf(message) });
+      if (base + index >= from)
+        messages.push({ offset: base + index, storedAt, ...contentOf(message) });
     });
   }
   return messages;
 }
 
-function uidOf({ body }: Message): string {
-  return Buffer.from(body.subarray(0, 40)).toString("latin1").split(" ")[0] ?? "";
+/** What a body shows: the uid that its producer put in front, and whether it is whole. */
+export function contentOf({ body }: Message): Pick<SeenMessage, "uid" | "checksum"> {
+  const [uid = ""] = Buffer.from(body.subarray(0, 40)).toString("latin1").split(" ");
+  return { uid, checksum: crc32c(body) };
 }

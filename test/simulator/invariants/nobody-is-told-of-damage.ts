@@ -4,7 +4,7 @@ import type { Invariant } from "../auditor.ts";
 export const nobodyIsToldOfDamage: Invariant = {
   name: "nobody is told of damage",
   *check(seen) {
-    for (const { reader, topic, queue, from, what } of seen.damages)
-      yield { what: `${reader} was told that ${topic}/${queue}@${from} is ${what}` };
+    for (const { reader, place, what } of seen.damages)
+      yield { what: `${reader} was told that ${place} is ${what}` };
   },
 };

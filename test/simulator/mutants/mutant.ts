@@ -10,6 +10,7 @@ export interface Mutant {
 
 /** The files that most mutants change. */
 export const source = {
+  largeBatches: "src/broker/log/large-batches.ts",
   appender: "src/broker/log/queue-appender.ts",
   chain: "src/broker/log/tail-chain.ts",
   reader: "src/broker/log/log-reader.ts",

@@ -1,8 +1,8 @@
 import { type Mutant, source } from "./mutant.ts";
 
-const { appender, chain } = source;
+const { appender, chain, largeBatches } = source;
 const commitLine =
-  "      const result = await commitUntilDecided(io, puts, deadlineOf(chain, segment));";
+  "      const result = await commitUntilDecided(io, writes, deadlineOf(chain, segment));";
 
 /** Bugs of those who append: where a batch lands, what its sender is told, and that it lands once. */
 export const mutantsOfAppending: readonly Mutant[] = [
@@ -13,7 +13,7 @@ export const mutantsOfAppending: readonly Mutant[] = [
         file: appender,
         find: commitLine,
         replace: `      const allocated = chain.offset;
-      for (const { batch } of group) chain.offset += batch.count;
+      for (const { batch } of group.members) chain.offset += batch.count;
       const result = await io.store.commit(puts, deadlineOf(chain, segment));
       if (result.outcome === "unknown") throw outcomeUnknown();
       chain.offset = allocated;`,
@@ -33,7 +33,7 @@ export const mutantsOfAppending: readonly Mutant[] = [
         file: appender,
         find: commitLine,
         replace: `      let base = chain.offset;
-      for (const pending of group) {
+      for (const pending of group.members) {
         pending.succeed({ base, storedAt: issuedAt, checksum: pending.batch.checksum, learnedAt: issuedAt });
         base += pending.batch.count;
       }
@@ -220,8 +220,8 @@ function brokenChain(`,
     patches: [
       {
         file: appender,
-        find: "if (backTo < sealedBefore) throw brokenChain(this.#queue);",
-        replace: "void sealedBefore;",
+        find: "if (backTo < appendedBefore) throw brokenChain(this.#queue);",
+        replace: "void appendedBefore;",
       },
     ],
   },
@@ -237,6 +237,68 @@ function brokenChain(`,
         file: appender,
         find: "      if (row.base + row.count !== expectedEnd) throw brokenChain(this.#queue);",
         replace: "",
+      },
+    ],
+  },
+  {
+    name: "seek with skewed append times",
+    patches: [
+      {
+        file: appender,
+        find: "const storedAt = Math.max(issuedAt, chain.storedAt);",
+        replace: "const storedAt = issuedAt;",
+      },
+    ],
+  },
+  {
+    name: "seek with append times that begin anew in each segment",
+    patches: [
+      {
+        file: appender,
+        find: "const storedAt = Math.max(issuedAt, chain.storedAt);",
+        replace: "const storedAt = Math.max(issuedAt, chain.rows === 0 ? 0 : chain.storedAt);",
+      },
+    ],
+  },
+  {
+    // It knows what rows point to, and takes what no row points to yet.
+    name: "an orphan sweep that takes a young blob",
+    patches: [
+      { file: largeBatches, find: "    if (this.#daysToDelete.has(day)) return;\n", replace: "" },
+      {
+        file: largeBatches,
+        find: "await commitUntilDecided(io, [work],",
+        replace: `const orphans = putWork(io, { dueAt: io.clock.now(), work: { kind: "drop-large", day, round: 2 } });
+    await commitUntilDecided(io, [work, orphans],`,
+      },
+      {
+        file: largeBatches,
+        find: "  for (const { key } of blobs) await io.blobs.delete(key);",
+        replace: `  if (io.clock.now() < endOfDay(work.day)) {
+    for (const { key } of blobs) if (!pointedTo.has(key)) await io.blobs.delete(key);
+    return { writes: [] };
+  }
+  for (const { key } of blobs) await io.blobs.delete(key);`,
+      },
+      {
+        file: largeBatches,
+        find: "const deletedAtOnce = 100;",
+        replace: `const deletedAtOnce = 100;
+const pointedTo = new Set<string>();
+export function pointTo({ day, object }: LargeBatchPlace) {
+  pointedTo.add(largeObjectKey(day, object));
+}`,
+      },
+      {
+        file: appender,
+        find: "import { largeBatchUntil }",
+        replace: "import { largeBatchUntil, pointTo }",
+      },
+      {
+        file: appender,
+        find: "      segmentBytes += batches.reduce(",
+        replace: `      for (const { large } of batches) if (large !== undefined) pointTo(large);
+      segmentBytes += batches.reduce(`,
       },
     ],
   },

@@ -33,6 +33,26 @@ export const mutantsOfReadingAndRecords: readonly Mutant[] = [
     ],
   },
   {
+    name: "a seek that passes over what was stored at that very instant",
+    patches: [
+      {
+        file: "src/broker/log/offset-at-time.ts",
+        find: "if (row.storedAt < at) low = rowEnd;",
+        replace: "if (row.storedAt <= at) low = rowEnd;",
+      },
+    ],
+  },
+  {
+    name: "a search that does not go on where its page was full",
+    patches: [
+      {
+        file: "src/broker/searching/search.ts",
+        find: "if (page.isFull) return { end: message.offset + 1, ended: false };",
+        replace: "if (page.isFull) return { end: batchEnd, ended: false };",
+      },
+    ],
+  },
+  {
     name: "a commit of offsets that may go back",
     patches: [
       {

@@ -166,8 +166,8 @@ export const mutantsOfSegments: readonly Mutant[] = [
     patches: [
       {
         file: changes,
-        find: "trimAt: Math.max(lastAt + segment.retentionMs, now + this.#settings.rowsKeptMs),",
-        replace: "trimAt: now + this.#settings.rowsKeptMs,",
+        find: "Math.max(lastAt + segment.retentionMs, now + this.#settings.rowsKeptMs),",
+        replace: "now + this.#settings.rowsKeptMs,",
       },
     ],
   },
@@ -176,8 +176,8 @@ export const mutantsOfSegments: readonly Mutant[] = [
     patches: [
       {
         file: changes,
-        find: "trimAt: Math.max(lastAt + segment.retentionMs, now + this.#settings.rowsKeptMs),",
-        replace: "trimAt: lastAt + segment.retentionMs,",
+        find: "Math.max(lastAt + segment.retentionMs, now + this.#settings.rowsKeptMs),",
+        replace: "lastAt + segment.retentionMs,",
       },
     ],
   },
