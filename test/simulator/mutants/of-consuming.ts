@@ -33,10 +33,10 @@ export const mutantsOfConsuming: readonly Mutant[] = [
     "        if (before === null) {",
   ),
   mutant(
-    "a receiver gives back once more than the maximum",
+    "what is given back is dead one attempt early",
     "settle-receipts",
     "else if (attempt >= group.maxAttempts)",
-    "else if (attempt > group.maxAttempts)",
+    "else if (attempt + 1 >= group.maxAttempts)",
   ),
   mutant(
     "what expires is given out once more than the maximum",
@@ -47,8 +47,8 @@ export const mutantsOfConsuming: readonly Mutant[] = [
   mutant(
     "what leaves the state does not wait anywhere",
     "leaving",
-    "  draft.along.push(...timers.puts(io, due));",
-    "  void timers.puts(io, due);",
+    "  draft.along.push({ ...timers.along(io, due), afterwards: () => timers.see(io, due) });",
+    "  void draft;",
   ),
   mutant(
     "a message group is in many hands",
