@@ -35,6 +35,11 @@ const tell = (kind, at, ids) => {
 async function settle(verb, messages) {
   if (messages.length === 0) return;
   const startedAt = Date.now();
+  tell(
+    `try-${verb}`,
+    startedAt,
+    messages.map(({ id }) => id),
+  );
   const { json } = await post(verb, { receiptHandles: messages.map((each) => each.receiptHandle) });
   const results = json.results ?? json.details?.results ?? [];
   const done = messages.filter((_, index) => results[index]?.status === "OK");
