@@ -49,7 +49,7 @@ const faultsOf = {
 /** What comes over a whole run, at no rate. */
 const spells = ["fault all asleep", "quiet spell"];
 
-/** What sweeps do to the log, and readers and senders in their place; a lost segment is a fault. */
+/** What sweeps do to the log, and readers and senders in their place, and to what waits; a lost segment is a fault. */
 const deeds = [
   "segment sealed",
   "segment archived",
@@ -59,6 +59,10 @@ const deeds = [
   "large batch appended",
   "large batch read",
   "large object dropped",
+  "timer waiting",
+  "timer delivered",
+  "timer recalled",
+  "minute given up",
 ];
 
 const operations = [
@@ -79,6 +83,10 @@ const operations = [
   "commitOffsets",
   "getOffsets",
   "lag",
+  "sendDelayed",
+  "recall",
+  "listDelayed",
+  "ring",
 ];
 
 const totals = new Map<string, number>();
@@ -90,7 +98,7 @@ const demands: (readonly [what: string, found: number, least: number])[] = [
   ...Object.values(faultsOf)
     .flat()
     .map((fault) => [`fault ${fault}`, totals.get(`fault ${fault}`) ?? 0, faultsMin] as const),
-  ...[...spells, "log segment lost"].map(
+  ...[...spells, "log segment lost", "log timer dropped"].map(
     (what) => [what, totals.get(what) ?? 0, faultsMin] as const,
   ),
   ...deeds.map((deed) => [`log ${deed}`, totals.get(`log ${deed}`) ?? 0, operationsMin] as const),

@@ -1,11 +1,13 @@
 import { limits } from "../../src/broker/limits.ts";
 import { Consumption } from "./consumption.ts";
+import type { DelayedMessage, ListSeen } from "./delayed-message.ts";
 
 /** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
 export interface SendAttempt {
   readonly startedAt: number;
   endedAt?: number;
-  outcome: "acknowledged" | "refused" | "unknown";
+  /** `waits`: it was stored to be delivered later. */
+  outcome: "acknowledged" | "waits" | "refused" | "unknown";
   /** The network sent it twice: the other copy may arrive after this one has ended. */
   repeated?: boolean;
   queue?: number;
@@ -149,6 +151,9 @@ export interface Seeing extends Sighting, SeenMessage {}
  */
 export class Auditor {
   readonly sent = new Map<string, SentMessage>();
+  /** Those of them that are to wait. */
+  readonly delayed = new Map<string, DelayedMessage>();
+  readonly lists: ListSeen[] = [];
   readonly pulls: Pull[] = [];
   readonly consumption = new Consumption();
   readonly offsetsAsked: OffsetAsked[] = [];
@@ -160,11 +165,22 @@ export class Auditor {
   readonly final: FinalLog[] = [];
   /** When that was. */
   finalAt = Number.POSITIVE_INFINITY;
+  /** The log again when everything that waited was due and somebody swept, in runs where something waited. */
+  readonly later: FinalLog[] = [];
+  laterAt = Number.POSITIVE_INFINITY;
+  /** What waits even then. */
+  readonly stillWaiting: string[] = [];
   readonly finalOffsets = new Map<string, number>();
   /** What remained that nobody needs and nobody will remove. */
   readonly leftBehind: string[] = [];
   /** Topics that are deleted now and then: what was in them may be gone. */
   readonly volatile = new Set<string>();
+
+  /** Those that wait, or waited, in topics that are never deleted. */
+  *lastingDelayed(): Generator<DelayedMessage> {
+    for (const message of this.delayed.values())
+      if (!this.volatile.has(message.topic)) yield message;
+  }
 
   /** The messages of topics that are never deleted. */
   *lasting(): Generator<SentMessage> {
@@ -191,7 +207,7 @@ export class Auditor {
       if (this.volatile.has(topic)) continue;
       for (const message of pages.flatMap(({ found }) => found)) yield { by, topic, ...message };
     }
-    for (const { topic, queue, messages } of this.final) {
+    for (const { topic, queue, messages } of [...this.final, ...this.later]) {
       for (const message of messages) yield { by: "the auditor", topic, queue, ...message };
     }
   }

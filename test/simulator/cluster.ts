@@ -5,11 +5,14 @@ import { BrokerError, isBrokerError } from "../../src/broker/errors.ts";
 import { logSettings } from "../../src/broker/log/log-settings.ts";
 import { metered, Usage } from "../../src/broker/metering.ts";
 import { toBrokerError } from "../../src/broker/port-errors.ts";
+import type { AlarmId } from "../../src/broker/ports/alarm.ts";
 import type { Ports } from "../../src/broker/ports/ports.ts";
+import { minuteOfAlarm } from "../../src/broker/timers/minute-alarm.ts";
 import { LandedLate } from "./landed-late.ts";
 import type { Scenario } from "./scenario.ts";
 import { SimulatedAlarm } from "./simulated-alarm.ts";
 import { type SimulatedCell, simulatedPorts } from "./simulated-ports.ts";
+import { walkOn } from "./walk-on.ts";
 import type { Process, World } from "./world.ts";
 
 /** What a client knows of a request afterwards. */
@@ -36,14 +39,22 @@ export class Cluster {
   readonly bugs: string[] = [];
   readonly #brokers: SimulatedBroker[];
   readonly #patience: number;
+  readonly #walking: Scenario["walking"];
 
   constructor(
     world: World,
-    { brokers, patience, log }: Pick<Scenario, "brokers" | "patience" | "log">,
+    {
+      brokers,
+      patience,
+      walking,
+      delayers,
+      log,
+    }: Pick<Scenario, "brokers" | "patience" | "walking" | "delayers" | "log">,
   ) {
     this.#patience = patience;
+    this.#walking = walking;
     const store = new MemoryStore({ now: () => world.now, sleep: async () => {} });
-    const alarm = new SimulatedAlarm(world, () => this.#sweep());
+    const alarm = new SimulatedAlarm(world, (id) => this.#ring(id));
     this.cell = {
       world,
       store,
@@ -54,7 +65,11 @@ export class Cluster {
     };
     this.#brokers = Array.from(
       { length: brokers },
-      (_, index) => new SimulatedBroker(`broker${index + 1}`, this.cell),
+      (_, index) =>
+        new SimulatedBroker(`broker${index + 1}`, this.cell, {
+          bugs: this.bugs,
+          walks: walking === "always" && delayers > 0 && index === 0,
+        }),
     );
   }
 
@@ -87,7 +102,7 @@ export class Cluster {
       if (twice) {
         const other = dice.pick(this.#brokers);
         world.after(dice.between(1, dice.pick([20, 2_000, 60_000, 660_000])), () =>
-          other.serve(operation, request, this.bugs, () => {}),
+          other.serve(operation, request, () => {}),
         );
       }
       const late = world.befalls("request late", rates.lateCall)
@@ -102,7 +117,7 @@ export class Cluster {
           });
           return;
         }
-        chosen.serve(operation, request, this.bugs, (reply) => {
+        chosen.serve(operation, request, (reply) => {
           if (!world.befalls("reply lost", rates.lostCall / 2))
             answer(dice.between(1, 10), { ...reply, repeated: twice });
         });
@@ -113,7 +128,10 @@ export class Cluster {
   /** The same without a network or faults, for the audit at the end. */
   async ask<T>(request: Request<T>): Promise<T> {
     const { world } = this.cell;
-    const observer = new SimulatedBroker("auditor", this.cell, { perfect: true });
+    const observer = new SimulatedBroker("auditor", this.cell, {
+      bugs: this.bugs,
+      perfect: true,
+    });
     let result: { value: T } | { error: unknown } | undefined;
     const { broker } = observer;
     if (broker === undefined) throw new Error("a new broker lives");
@@ -131,14 +149,29 @@ export class Cluster {
     return result.value;
   }
 
-  #sweep(): void {
-    const chosen = this.cell.world.dice.pick(this.#brokers);
-    chosen.serve(
-      "sweep",
-      (broker, io) => broker.sweep(io),
-      this.bugs,
-      () => {},
-    );
+  #ring(id: AlarmId): void {
+    const { world } = this.cell;
+    const chosen = world.dice.pick(this.#brokers);
+    const minute = minuteOfAlarm(id);
+    world.note(() => `alarm ${id} rings ${chosen.name}`);
+    if (minute === undefined) {
+      chosen.serve(
+        "sweep",
+        (broker, io) => broker.sweep(io),
+        () => {},
+      );
+    } else if (this.#walking === "always") chosen.broker?.walker.rewind(minute);
+    else if (this.#walking === "when rung") {
+      world.count("operation ring");
+      // A function has a time limit, too; and nothing is to be found by walks that wait for minutes.
+      const ms = world.calm ? 1_000 : world.dice.pick([500, 3_000, 3_000, 8_000, 70_000]);
+      const onError = chosen.onError("ring");
+      chosen.serve(
+        "ring",
+        (broker, io) => broker.ring(io, id, { until: io.clock.now() + ms, onError }),
+        () => {},
+      );
+    }
   }
 }
 
@@ -148,36 +181,56 @@ class SimulatedBroker {
   broker: Broker | undefined;
   readonly #cell: SimulatedCell;
   readonly #clockError: number;
+  readonly #bugs: string[];
+  readonly #walks: boolean;
 
-  constructor(name: string, cell: SimulatedCell, { perfect = false } = {}) {
+  constructor(
+    name: string,
+    cell: SimulatedCell,
+    {
+      bugs,
+      perfect = false,
+      walks = false,
+    }: { readonly bugs: string[]; readonly perfect?: boolean; readonly walks?: boolean },
+  ) {
     const { dice, rates } = cell.world;
     this.name = name;
     this.#cell = cell;
+    this.#bugs = bugs;
+    this.#walks = walks;
     this.#clockError = perfect ? 0 : dice.between(-rates.clockErrorMs, rates.clockErrorMs);
     this.#start();
   }
 
-  serve<T>(
-    operation: string,
-    request: Request<T>,
-    bugs: string[],
-    reply: (reply: Reply<T>) => void,
-  ): void {
+  serve<T>(operation: string, request: Request<T>, reply: (reply: Reply<T>) => void): void {
     const { broker } = this;
-    const { world } = this.#cell;
     if (broker === undefined) return;
     request(broker, metered(broker.ports, new Usage())).then(
       (value) => reply({ outcome: "ok", value }),
       (cause: unknown) => {
-        const error = toBrokerError(cause);
-        if (!isBrokerError(error) || error.status === 500) {
-          world.note(() => `${this.name} ${operation} met a bug: ${(error as Error).message}`);
-          bugs.push(`${operation} at ${this.name}: ${(error as Error).stack}`);
+        const error = this.#judge(operation, cause);
+        if (!isBrokerError(error) || error.status === 500)
           reply({ outcome: "unknown", damaged: isBrokerError(error) && error.code === "corrupt" });
-        } else if (error.effects === "none") reply({ outcome: "refused", error });
+        else if (error.effects === "none") reply({ outcome: "refused", error });
         else reply({ outcome: "unknown" });
       },
     );
+  }
+
+  /** Hears what fails of work that nobody waits for. */
+  onError(operation: string): (cause: unknown) => void {
+    return (cause) => void this.#judge(operation, cause);
+  }
+
+  /** The error as a caller is told it; one that no caller can have caused is a bug. */
+  #judge(operation: string, cause: unknown): unknown {
+    const error = toBrokerError(cause);
+    if (!isBrokerError(error) || error.status === 500) {
+      const { message, stack } = error as Error;
+      this.#cell.world.note(() => `${this.name} ${operation} met a bug: ${message}`);
+      this.#bugs.push(`${operation} at ${this.name}: ${stack}`);
+    }
+    return error;
   }
 
   #start(): void {
@@ -197,6 +250,8 @@ class SimulatedBroker {
       },
     });
     this.broker = new Broker(ports, this.#cell.log);
+    this.broker.walker.delivery.onDamaged = this.onError("delivery");
+    if (this.#walks) void walkOn(world, this.broker, this.onError("walk"));
   }
 }
 

@@ -1,12 +1,18 @@
 import { gunzipSync } from "node:zlib";
-import { concatBytes, readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
+import { concatBytes, hex, readU16, readU32, readU64 } from "../../src/broker/bytes.ts";
 import { batchHeadBytes } from "../../src/broker/log/batch.ts";
 import { placedBatches, readBatchRow } from "../../src/broker/log/batch-row.ts";
 import type { Key, Write } from "../../src/broker/ports/store.ts";
+import { decodeTimer } from "../../src/broker/timers/timer.ts";
 
 /** A key as a person reads it, by the table in src/broker/schema.ts. */
 export function describeKey({ partition, sort }: Key): string {
   const letter = partitionLetter({ partition });
+  if (letter === "M") {
+    const shard = `${readU32(partition, 1)}/${partition[5]}`;
+    return `M${shard}:${sort.length < 8 ? "" : `@${readU64(sort, 0)} ${hex(sort.subarray(8))}`}`;
+  }
+  if (letter === "N" && sort.length === 5) return `N:${readU32(sort, 0)}/${sort[4]}`;
   const queue = partition.length >= 7 ? `${readU32(partition, 1)}/${readU16(partition, 5)}` : "";
   const segment =
     partition.length === 17 ? `/${readU64(partition, 7)}.${readU16(partition, 15)}` : "";
@@ -26,8 +32,13 @@ function describeSort(letter: string, sort: Uint8Array): string {
 /** A write; of a batch row also the messages in it, by the uids that producers put in front of bodies. */
 export function describeWrite(write: Write): string {
   const text = `${write.kind} ${describeKey(write.key)}`;
-  if (write.kind !== "put" || !text.startsWith("put B")) return text;
+  if (write.kind !== "put") return text;
   const value = write.value instanceof Uint8Array ? write.value : concatBytes(write.value);
+  if (text.startsWith("put M")) {
+    const timer = decodeTimer({ key: write.key, value, version: write.version });
+    return `${text} [${timer.messageId} ${timer.state}]`;
+  }
+  if (!text.startsWith("put B")) return text;
   const uids = placedBatches(readBatchRow({ key: write.key, value })).flatMap(({ batch }) => {
     if (batch.large !== undefined) return ["a large batch"];
     const stored = batch.bytes.subarray(batchHeadBytes);
@@ -35,7 +46,7 @@ export function describeWrite(write: Write): string {
     return (
       Buffer.from(content)
         .toString("latin1")
-        .match(/producer\d+-\d+-\d+/g) ?? []
+        .match(/(?:producer|delayer)\d+-\d+-\d+/g) ?? []
     );
   });
   // A binary message carries its uid twice: as its id and in its body.

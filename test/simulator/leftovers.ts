@@ -91,6 +91,8 @@ export async function* remains(cell: SimulatedCell): AsyncGenerator<string> {
   const items = stored(cell);
   for (const item of items.get("W") ?? [])
     yield `work that is stuck: ${JSON.stringify(readWork(item))}`;
+  for (const letter of ["M", "N"])
+    for (const { key } of items.get(letter) ?? []) yield `of delayed messages ${describeKey(key)}`;
   for (const { key } of items.get("B") ?? []) {
     if (!cell.landedLate.has(key)) yield `the row ${describeKey(key)}`;
   }

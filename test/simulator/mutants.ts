@@ -3,6 +3,7 @@ import { mutantsOfAppending } from "./mutants/of-appending.ts";
 import { mutantsOfConsuming } from "./mutants/of-consuming.ts";
 import { mutantsOfReadingAndRecords } from "./mutants/of-reading-and-records.ts";
 import { mutantsOfSegments } from "./mutants/of-segments.ts";
+import { mutantsOfTimers } from "./mutants/of-timers.ts";
 
 /** Each must be caught by an invariant of the auditor within 100 seeds that are clean without it. */
 export const mutants: readonly Mutant[] = [
@@ -10,4 +11,5 @@ export const mutants: readonly Mutant[] = [
   ...mutantsOfReadingAndRecords,
   ...mutantsOfSegments,
   ...mutantsOfConsuming,
+  ...mutantsOfTimers,
 ];

@@ -1,6 +1,7 @@
 import type { LogSettings } from "../../src/broker/log/log-settings.ts";
 import { type Climate, climateOf } from "./climate.ts";
 import type { GroupPlan } from "./consumption.ts";
+import { type DelayPlan, delayPlanOf } from "./delay-plan.ts";
 import { Dice } from "./dice.ts";
 
 const second = 1_000;
@@ -18,7 +19,7 @@ export interface TopicPlan {
 }
 
 /** Who takes part in a run, and in what kind of cell. */
-export interface Scenario {
+export interface Scenario extends DelayPlan {
   readonly brokers: number;
   readonly producers: number;
   readonly consumers: number;
@@ -60,6 +61,7 @@ export function scenarioOf(seed: number): Scenario {
     { name: "passing", queues: 1, volatile: true, retentionMs: 72 * hour },
   ];
   const scenario: Scenario = {
+    ...delayPlanOf(seed),
     brokers: dice.between(1, 4),
     producers: dice.between(1, 6),
     consumers: dice.between(1, 3),

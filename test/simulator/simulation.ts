@@ -1,23 +1,24 @@
-import { isBrokerError } from "../../src/broker/errors.ts";
-import { Unavailable } from "../../src/broker/ports/failures.ts";
 import { admin } from "./actors/admin.ts";
 import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
+import { delayer } from "./actors/delayer.ts";
 import { finder } from "./actors/finder.ts";
 import { member } from "./actors/member.ts";
 import { producer } from "./actors/producer.ts";
-import { messagesOf } from "./actors/pull-once.ts";
 import { reader } from "./actors/reader.ts";
+import { recaller } from "./actors/recaller.ts";
 import { receiver } from "./actors/receiver.ts";
 import { sweeper } from "./actors/sweeper.ts";
+import { afterAllIsDue } from "./after-all-is-due.ts";
 import { afterDays } from "./after-days.ts";
-import { Auditor, type FinalLog, type SeenMessage, type Violation } from "./auditor.ts";
+import { Auditor, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { consumeEverything } from "./consume-everything.ts";
 import { type FaultRates, ratesOf } from "./fault-rates.ts";
 import { invariants } from "./invariants.ts";
 import { QuietSpells } from "./quiet-spells.ts";
+import { readLog } from "./read-log.ts";
 import { type Scenario, scenarioOf } from "./scenario.ts";
 import { World } from "./world.ts";
 
@@ -70,6 +71,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   for (const client of clients) client.retire();
   await readEverything(cluster, auditor, scenario);
   await consumeEverything(cluster, auditor.consumption);
+  await afterAllIsDue(cluster, auditor, scenario);
   auditor.leftBehind.push(...(await afterDays(cluster)));
 
   const violations = [
@@ -114,6 +116,8 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
   enter("finder", scenario.finders, () => finder(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
+  enter("delayer", scenario.delayers, () => delayer(auditor, scenario));
+  enter("recaller", scenario.recallers, () => recaller(auditor, scenario));
   for (let number = 1; number <= scenario.sweepers; number++)
     clients.push(new Client(`sweeper${number}`, cluster, sweeper(scenario), { restless: true }));
   return clients;
@@ -141,12 +145,9 @@ async function readEverything(
   auditor: Auditor,
   scenario: Scenario,
 ): Promise<void> {
+  auditor.final.push(...(await readLog(cluster, scenario)));
   for (const { name: topic, volatile } of scenario.topics) {
     if (volatile) continue;
-    const { id, queues } = await cluster.ask((broker, io) => broker.topics.get(io, topic));
-    for (let queue = 0; queue < queues; queue++) {
-      auditor.final.push({ topic, queue, ...(await readQueue(cluster, { topicId: id, queue })) });
-    }
     for (let group = 1; group <= Math.ceil(scenario.consumers / 2); group++) {
       const offsets = await cluster.ask(async (broker, io) =>
         broker.groupOffsets.get(io, `group${group}`, await broker.topics.get(io, topic)),
@@ -156,44 +157,4 @@ async function readEverything(
     }
   }
   auditor.finalAt = cluster.cell.world.now;
-}
-
-/** So many passes over a queue are enough for any sweep that works. */
-const passesMax = 50;
-
-/** One pass over a queue; another one where it was trimmed meanwhile, or has to be. */
-async function readQueue(
-  cluster: Cluster,
-  queue: { topicId: number; queue: number },
-  passes = passesMax,
-): Promise<Omit<FinalLog, "topic" | "queue">> {
-  const messages: SeenMessage[] = [];
-  const range = { min: 0, max: 0 };
-  try {
-    Object.assign(range, await cluster.ask((broker, io) => broker.log.range(io, queue)));
-    for (let offset = range.min; offset < range.max; ) {
-      const found = await cluster.ask(async (broker, io) => {
-        const read = await broker.log.read(io, queue, offset, {
-          messagesMax: 500,
-          bytesMax: 4_000_000,
-          waitMs: 0,
-        });
-        return messagesOf(io, read, offset);
-      });
-      messages.push(...found);
-      offset = (found.at(-1)?.offset ?? range.max) + 1;
-    }
-    return { ...range, messages };
-  } catch (error) {
-    const again = () => readQueue(cluster, queue, passes - 1);
-    if (passes > 1) {
-      if (isBrokerError(error) && error.code === "out_of_range") return again();
-      // What has expired and nobody came to remove is for a sweep, not for readers.
-      if (error instanceof Unavailable) {
-        await cluster.ask((broker, io) => broker.sweep(io));
-        return again();
-      }
-    }
-    return { ...range, messages, unreadable: String(error) };
-  }
 }

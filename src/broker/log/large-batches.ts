@@ -3,7 +3,8 @@ import { commitUntilDecided } from "../decided-commit.ts";
 import { limits } from "../limits.ts";
 import { Damaged, Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import { largeObjectKey, largeObjectPrefix } from "../schema.ts";
+import { largeObjectKey, largeObjectPrefix, minuteShardOf, partitions } from "../schema.ts";
+import { startOf } from "../timers/timer.ts";
 import { putWork, type Work } from "../work/work.ts";
 import type { WorkDone } from "../work/work-queue.ts";
 import { type Batch, batchHeadBytes, type LargeBatchPlace, readBatch } from "./batch.ts";
@@ -14,6 +15,8 @@ import type { LogSettings } from "./log-settings.ts";
 const dayMs = 24 * 60 * 60_000;
 const objectIdBytes = 16;
 const deletedAtOnce = 100;
+/** Longer than a minute is listed after its end. */
+const putOffMs = 10 * 60_000;
 
 /**
  * Batches that are too large for a row of the store lie in blobs, all those of one request in one object. An object has
@@ -29,12 +32,22 @@ export class LargeBatches {
     this.#settings = settings;
   }
 
-  /** Puts the batches that are too large for a row into one object, and answers all parts as they are to be appended. */
+  /**
+   * Puts the batches that are too large for a row into one object, and answers all parts as they are to be appended. What
+   * lies in an object that goes too early is put into another: no segment could take it.
+   */
   async place<T extends { readonly batch: Batch }>(
     io: Ports,
-    parts: readonly T[],
+    given: readonly T[],
     retentionMs: number,
   ): Promise<readonly T[]> {
+    const parts = await Promise.all(
+      given.map(async (part) =>
+        this.#goesTooEarly(io, part.batch, retentionMs)
+          ? { ...part, batch: readBatch(await bytesOf(io, part.batch)) }
+          : part,
+      ),
+    );
     const large = parts.map(({ batch }) => batch).filter((batch) => this.#isLarge(batch));
     if (large.length === 0) return parts;
     const day = Math.floor((io.clock.now() + this.#longestUse(retentionMs)) / dayMs);
@@ -60,17 +73,18 @@ export class LargeBatches {
 
   /** A row whose large batch lies in a blob as if it held it; any other row as it is. Throws `Damaged`. */
   async whole(io: Ports, row: BatchRow, batch: Batch): Promise<BatchRow> {
-    const { large } = batch;
-    if (large === undefined) return row;
-    const { start, length } = large;
-    const bytes = await io.blobs.get(largeObjectKey(large.day, large.object), { start, length });
-    if (bytes === undefined || checksumIn(bytes) !== batch.checksum)
-      throw new Damaged("large batch");
-    return { ...row, batches: bytes, isLarge: false };
+    if (batch.large === undefined) return row;
+    return { ...row, batches: await bytesOf(io, batch), isLarge: false };
   }
 
   #isLarge({ bytes, large }: Batch): boolean {
     return large === undefined && bytes.length > this.#settings.inlineBatchBytesMax;
+  }
+
+  /** Half of the grace is left for whatever holds up the append. */
+  #goesTooEarly(io: Ports, { large }: Batch, retentionMs: number): boolean {
+    const usedMs = this.#longestUse(retentionMs) - limits.largeBatchGraceMs / 2;
+    return large !== undefined && largeBatchUntil(large) < io.clock.now() + usedMs;
   }
 
   /** How long a row that is appended soon can be read, in a segment that is opened soon. */
@@ -94,12 +108,16 @@ export function largeBatchUntil({ day }: LargeBatchPlace): number {
   return endOfDay(day);
 }
 
-/** Deletes the objects of a day that has passed, some of them at a time. */
+/** Deletes the objects of a day that has passed, some of them at a time, once no delayed message of that day waits any more. */
 export async function doDropLarge(
   io: Ports,
   work: Extract<Work, { kind: "drop-large" }>,
   { strayBlobMs }: LogSettings,
 ): Promise<WorkDone> {
+  // A minute is listed until all that was due in it is delivered, which is days late where nobody ran for days.
+  const [minute] = (await io.store.scan({ partition: partitions.minutes, limit: 1 })).items;
+  if (minute !== undefined && startOf(minuteShardOf(minute.key.sort).minute) < endOfDay(work.day))
+    return { writes: [putWork(io, { dueAt: io.clock.now() + putOffMs, work })] };
   const { blobs } = await io.blobs.list(largeObjectPrefix(work.day), { limit: deletedAtOnce });
   for (const { key } of blobs) await io.blobs.delete(key);
   if (blobs.length > 0) return "again";
@@ -107,6 +125,15 @@ export async function doDropLarge(
   // Somebody who was held up all the while may put one after this.
   const dueAt = io.clock.now() + strayBlobMs;
   return { writes: [putWork(io, { dueAt, work: { ...work, round: 2 } })] };
+}
+
+/** Throws `Damaged`. */
+async function bytesOf(io: Ports, { large, bytes: inline, checksum }: Batch): Promise<Uint8Array> {
+  if (large === undefined) return inline;
+  const { day, object, start, length } = large;
+  const bytes = await io.blobs.get(largeObjectKey(day, object), { start, length });
+  if (bytes === undefined || checksumIn(bytes) !== checksum) throw new Damaged("large batch");
+  return bytes;
 }
 
 function endOfDay(day: number): number {

@@ -40,7 +40,7 @@ async function offsetAtTimeOnce(
   if (entry.segment.after >= at) return entry.base;
   return isIn(entry, "archived")
     ? firstInArchive(io, queue, entry, at)
-    : firstAmongRows(io, queue, entry, at);
+    : firstAmongRows(io, directory, queue, entry, at);
 }
 
 /** The last segment before which everything is earlier than `at`, or the first one of all. */
@@ -69,8 +69,9 @@ async function segmentAtTime(
 /** `undefined` where the rows went meanwhile, or another segment has begun behind them. */
 async function firstAmongRows(
   io: Ports,
+  directory: SegmentDirectory,
   queue: QueueId,
-  { base, segment }: DirectoryEntry,
+  { base, segment, version }: DirectoryEntry,
   at: number,
 ): Promise<number | undefined> {
   const partition = partitions.batches(queue, { base, part: segment.part });
@@ -79,7 +80,11 @@ async function firstAmongRows(
   if ("end" in segment) high = segment.end;
   else {
     const last = await readLastRow(io, partition);
-    if (last === undefined) return base;
+    if (last === undefined) {
+      // None has come yet, or all have gone since the entry was read.
+      const now = await directory.ends(io, queue);
+      return now.last.version === version ? base : undefined;
+    }
     if (isSeal(last)) return undefined;
     if (last.storedAt < at) return last.base + last.count;
     high = last.base;

@@ -1,5 +1,6 @@
 import { expectQueue } from "../consuming/group-offsets.ts";
 import { type BrokerError, invalid, isBrokerError } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
 import type { Log } from "../log/log.ts";
 import type { Message } from "../log/message.ts";
@@ -10,7 +11,7 @@ import { type Delay, deliveryTime } from "../timers/delay.ts";
 import { recallHandleOf } from "../timers/recall-handle.ts";
 import { timerId } from "../timers/timer.ts";
 import type { NewTimer } from "../timers/timer-writes.ts";
-import type { Timers } from "../timers/timers.ts";
+import { portionsOf, type Timers } from "../timers/timers.ts";
 import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
@@ -110,30 +111,33 @@ export async function sendMessages(
           for (const { index } of members) results[index] = { error };
         }
       }),
-    wait(io, timers, waiting, results),
+    // An attempt that is held up for longer may come when what became of an earlier one is forgotten.
+    wait(io, timers, waiting, { results, until: now + limits.retryWindowMs }),
   ]);
   return results;
 }
 
 type Delayed = NewTimer & { readonly members: readonly [Routed] };
 
-/** Has messages wait, and tells each by which handle it is recalled. */
+/** Has messages wait, as many together as one commit takes, and tells each by which handle it is recalled. */
 async function wait(
   io: Ports,
   timers: Timers,
   delayed: readonly Delayed[],
-  results: SendResult[],
+  { results, until }: { readonly results: SendResult[]; readonly until: number },
 ): Promise<void> {
-  try {
-    await timers.put(io, delayed);
-    for (const timer of delayed) {
-      const { messageId, dueAt: deliverAt, members } = timer;
-      results[members[0].index] = { messageId, deliverAt, recallHandle: recallHandleOf(timer) };
+  for (const some of portionsOf(delayed)) {
+    try {
+      await timers.put(io, some, until);
+      for (const timer of some) {
+        const { messageId, dueAt: deliverAt, members } = timer;
+        results[members[0].index] = { messageId, deliverAt, recallHandle: recallHandleOf(timer) };
+      }
+    } catch (cause) {
+      const error = toBrokerError(cause);
+      if (!isBrokerError(error)) throw error;
+      for (const { members } of some) results[members[0].index] = { error };
     }
-  } catch (cause) {
-    const error = toBrokerError(cause);
-    if (!isBrokerError(error)) throw error;
-    for (const { members } of delayed) results[members[0].index] = { error };
   }
 }
 

@@ -1,3 +1,4 @@
+import { assert } from "../assert.ts";
 import { isBrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log/log.ts";
@@ -61,10 +62,13 @@ export class Delivery {
     try {
       timer = decodeTimer(item);
       const { topicId, queue } = timer;
-      const topic = await this.#topics.get(io, timer.topic);
+      const topic = await this.#topics.get(io, timer.topic, topicId);
       if (topic.id !== topicId) return await this.#drop(io, item, timer);
       const delivered = { ...timer, state: "delivered" } as const;
-      await this.#log.append(io, { topicId, queue }, waitingBatch(item), {
+      // A large one may have waited for longer than was foreseen, or is to be kept for longer.
+      const [placed] = await this.#log.place(io, [{ batch: waitingBatch(item) }], topic);
+      assert(placed !== undefined, "one part was placed");
+      await this.#log.append(io, { topicId, queue }, placed.batch, {
         retentionMs: topic.retentionMs,
         turn: ({ base: offset, storedAt }) =>
           turn(io, item, { ...delivered, offset, deliveredAt: storedAt }),

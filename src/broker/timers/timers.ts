@@ -60,9 +60,25 @@ export class Timers {
   /** Hears where each message is stored that waits, and when it is due, before its sender is answered. */
   onStored: (minuteShard: MinuteShard, dueAt: number) => void = () => {};
 
-  /** Stores messages to wait. One that is there already, from an earlier attempt, is left as it is, whatever became of it. */
-  async put(io: Ports, timers: readonly NewTimer[]): Promise<void> {
-    for (const some of portions(timers)) await this.#putSome(io, some);
+  /**
+   * Stores messages to wait, as many as one commit takes. One that is there already, from an earlier attempt, is left as
+   * it is, whatever became of it. None is stored after `until`: what became of the earlier attempt is forgotten one day.
+   */
+  async put(io: Ports, timers: readonly NewTimer[], until: number): Promise<void> {
+    let missing = timers;
+    while (missing.length > 0) {
+      const { writes, applied, refused } = this.along(io, missing);
+      const deadline = Math.min(io.clock.now() + limits.appendDeadlineMs, until);
+      const result = await commitUntilDecided(io, writes, deadline);
+      if (result.outcome === "applied") {
+        applied();
+        break;
+      }
+      const { current } = result;
+      refused((key) => current[writes.findIndex((write) => write.key === key)]);
+      missing = missing.filter((timer, index) => !isThere(timer, current[index]));
+    }
+    await this.see(io, timers);
   }
 
   /**
@@ -139,23 +155,6 @@ export class Timers {
       this.onStored(minuteShard, timer.dueAt);
       await this.#setAlarm(io, minuteShard, { isLate: timer.dueAt <= now, now });
     }
-  }
-
-  async #putSome(io: Ports, timers: readonly NewTimer[]): Promise<void> {
-    let missing = timers;
-    while (missing.length > 0) {
-      const { writes, applied, refused } = this.along(io, missing);
-      const until = io.clock.now() + limits.appendDeadlineMs;
-      const result = await commitUntilDecided(io, writes, until);
-      if (result.outcome === "applied") {
-        applied();
-        break;
-      }
-      const { current } = result;
-      refused((key) => current[writes.findIndex((write) => write.key === key)]);
-      missing = missing.filter((timer, index) => !isThere(timer, current[index]));
-    }
-    await this.see(io, timers);
   }
 
   /** Of minutes that this process knows nothing of; and of those that are over, for theirs may have been removed. */
@@ -239,9 +238,9 @@ function tooLate(timer: Timer): BrokerError {
   return new BrokerError("recall_too_late", "it has been delivered", { topic, queue, offset });
 }
 
-/** In portions that one commit takes each. */
-function portions(timers: readonly NewTimer[]): NewTimer[][] {
-  const all: NewTimer[][] = [];
+/** In portions that one commit takes each, so that each stands or falls by itself. */
+export function portionsOf<T extends NewTimer>(timers: readonly T[]): T[][] {
+  const all: T[][] = [];
   let bytes = 0;
   for (const timer of timers) {
     bytes += timer.batch.bytes.length;

@@ -102,15 +102,19 @@ export class Topics {
     return result;
   }
 
-  /** The topic, as it was at most `topicAgeMsMax` ago. Throws `topic_not_found`. */
-  async get(io: Ports, name: string): Promise<Topic> {
-    return (await this.find(io, name)) ?? topicOf(undefined, name);
+  /**
+   * The topic, as it was at most `topicAgeMsMax` ago. Whoever knows of an id that it has had asks for none that is older: the
+   * one that is remembered may have been deleted and made again since. Throws `topic_not_found`.
+   */
+  async get(io: Ports, name: string, idMin = 0): Promise<Topic> {
+    return (await this.find(io, name, idMin)) ?? topicOf(undefined, name);
   }
 
-  async find(io: Ports, name: string): Promise<Topic | undefined> {
+  async find(io: Ports, name: string, idMin = 0): Promise<Topic | undefined> {
     const known = this.#known.get(name);
     const readAt = io.clock.now();
-    if (known !== undefined && readAt - known.readAt < limits.topicAgeMsMax) return known.topic;
+    const isFresh = known !== undefined && readAt - known.readAt < limits.topicAgeMsMax;
+    if (isFresh && known.topic.id >= idMin) return known.topic;
     const [item] = await io.store.get([keys.topic(name)]);
     if (item === undefined) {
       this.#known.delete(name);

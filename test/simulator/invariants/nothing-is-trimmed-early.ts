@@ -40,7 +40,8 @@ export const nothingIsTrimmedEarly: Invariant = {
 
 const clocksDiffer = 4 * limits.clockErrorMsMax;
 
-function shortestRetention(seen: Auditor, topic: string, upTo: number): number {
+/** The shortest that a topic may have had up to an instant. */
+export function shortestRetention(seen: Auditor, topic: string, upTo: number): number {
   const asked = seen.retentions.filter((each) => each.topic === topic && each.startedAt <= upTo);
   return Math.min(...asked.map(({ retentionMs }) => retentionMs));
 }
