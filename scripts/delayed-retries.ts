@@ -193,8 +193,8 @@ async function countAlarms(sends: number, { brokers }: { readonly brokers: numbe
 
 const delayFromEachAttempt: Patch = {
   file: "src/broker/sending/send-messages.ts",
-  find: "const dueAt = deliveryTime(delay, bornAt, path);",
-  replace: "const dueAt = deliveryTime(delay, Date.now(), path);",
+  find: "const dueAt = deliveryTime({ deliverAt, delayMs, delayLevel }, bornAt, path);",
+  replace: "const dueAt = deliveryTime({ deliverAt, delayMs, delayLevel }, Date.now(), path);",
 };
 
 async function real(): Promise<boolean> {

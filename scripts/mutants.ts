@@ -1,4 +1,4 @@
-// Switches known bugs on, one at a time, and demands that the simulator's auditor catches each within 100 seeds that
+// Switches known bugs on, one at a time, and demands that the simulator's auditor catches each within 300 seeds that
 // are clean without it. `--only TEXT` takes the mutants whose name contains it. `--likely` begins each with the seed that
 // caught it when `--remember` was said last, and goes through the others only if that one does not.
 import { spawn } from "node:child_process";
@@ -12,7 +12,7 @@ import { bundle } from "./bundle.mjs";
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "100" },
+    seeds: { type: "string", default: "300" },
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
     likely: { type: "boolean", default: false },

@@ -66,11 +66,18 @@ function scaleOf(count: number): Scale {
 }
 
 /** The server keeps rows for 80 s at least because of other processes that append to the same queues. Here there are none. */
-const rowsGoSoon: Patch = {
-  file: "src/local/settings.ts",
-  find: "min: limits.directoryAgeMsMax + limits.appendDeadlineMs,",
-  replace: "min: 0,",
-};
+const rowsGoSoon: readonly Patch[] = [
+  {
+    file: "src/local/settings.ts",
+    find: "min: limits.directoryAgeMsMax + limits.appendDeadlineMs,",
+    replace: "min: 0,",
+  },
+  {
+    file: "src/broker/log/log-settings.ts",
+    find: "settings.rowsKeptMs >= limits.directoryAgeMsMax + limits.appendDeadlineMs,",
+    replace: "settings.rowsKeptMs > 0,",
+  },
+];
 
 interface Run {
   readonly scale: Scale;
@@ -84,7 +91,7 @@ async function withServer<T>(
   { patches, scale }: { readonly patches: readonly Patch[]; readonly scale: Scale },
   use: (run: Run) => Promise<T>,
 ): Promise<T> {
-  const bundle = await buildServer(`ten-million-${name}`, [rowsGoSoon, ...patches]);
+  const bundle = await buildServer(`ten-million-${name}`, [...rowsGoSoon, ...patches]);
   return withFolder(async (folder) => {
     const data = join(folder, "data");
     const options = {

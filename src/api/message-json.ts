@@ -3,7 +3,7 @@ import type { PlacedBatch } from "../broker/log/batch-row.ts";
 import { type StoredMessage, storedMessages } from "../broker/log/stored-messages.ts";
 import type { Compression } from "../broker/ports/compression.ts";
 import type { OutgoingMessage } from "../broker/sending/send-messages.ts";
-import { given } from "./given.ts";
+import type { Given } from "./given.ts";
 import type { MessageIn } from "./schemas.ts";
 
 /** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
@@ -14,7 +14,7 @@ export function fromJson(
   return {
     body:
       bodyEncoding === "base64" ? fromBase64(body, `${path}.body`) : fromUtf8(body, `${path}.body`),
-    ...given(message),
+    ...(message as Given<typeof message>),
   };
 }
 

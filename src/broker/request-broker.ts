@@ -4,24 +4,14 @@ import { Groups } from "./consuming/groups.ts";
 import { Members } from "./consuming/members.ts";
 import { QueueStates } from "./consuming/queue-states.ts";
 import { Receiving } from "./consuming/receive.ts";
-import { Log } from "./log/log.ts";
 import type { LogSettings } from "./log/log-settings.ts";
 import { Unavailable } from "./ports/failures.ts";
 import type { Ports } from "./ports/ports.ts";
-import { Timers } from "./timers/timers.ts";
-import { Topics } from "./topics/topics.ts";
+import { SendingBroker } from "./sending-broker.ts";
 import { wakeForWork } from "./work/work-alarm.ts";
 
-/**
- * A broker for whoever asks: the protocol over the ports, with what it remembers to save requests. Any number of them
- * work on the same store at once; none has to be alive. Every operation takes the ports of its request, so that each
- * request can be metered by itself.
- */
-export class RequestBroker {
-  readonly ports: Ports;
-  readonly topics = new Topics();
-  readonly log: Log;
-  readonly timers = new Timers();
+/** A broker for whoever asks: it answers every request, and does nothing that it is not asked for. */
+export class RequestBroker extends SendingBroker {
   readonly states = new QueueStates();
   readonly groups: Groups;
   readonly members: Members;
@@ -29,8 +19,7 @@ export class RequestBroker {
   readonly receiving: Receiving;
 
   constructor(ports: Ports, settings: Partial<LogSettings> = {}) {
-    this.ports = ports;
-    this.log = new Log(settings);
+    super(ports, settings);
     this.groups = new Groups(this.log, this.topics);
     this.members = new Members(this.groups, this.topics, this.states);
     this.groupOffsets = new GroupOffsets(this.groups, this.topics, this.states);

@@ -7,7 +7,7 @@ import { memoryPorts } from "../support/memory-ports.ts";
 
 /**
  * Found by the simulator (seed 19 of 2,000 steps): segments so small that one was sealed between each two looks of a
- * reader, five times in a row. He was told of damage.
+ * reader, five times in a row. He was told of damage. Who looks for a time was told so for longer.
  */
 test("a reader who always meets a seal where he looks for the end goes on looking", async () => {
   const clock = new ManualClock();
@@ -37,4 +37,7 @@ test("a reader who always meets a seal where he looks for the end goes on lookin
     },
   };
   expect(await reader.log.range(overtaken, queue)).toEqual({ min: 0, max: 11 });
+
+  seals = 0;
+  expect(await reader.log.offsetAt(overtaken, queue, clock.now() + 1)).toBe(21);
 });

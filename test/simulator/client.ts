@@ -69,6 +69,8 @@ export class Client {
     const { world } = this;
     world.fault("client crash");
     world.after(world.dice.between(0, 40), () => {
+      // It may crash twice before it is dead, and comes back once all the same.
+      if (process.dead) return;
       process.dead = true;
       world.after(world.dice.between(10, 20_000), () => {
         this.#process = this.#start();

@@ -5,7 +5,7 @@ import { mutantsOfReadingAndRecords } from "./mutants/of-reading-and-records.ts"
 import { mutantsOfSegments } from "./mutants/of-segments.ts";
 import { mutantsOfTimers } from "./mutants/of-timers.ts";
 
-/** Each must be caught by an invariant of the auditor within 100 seeds that are clean without it. */
+/** Each must be caught by an invariant of the auditor within 300 seeds that are clean without it. */
 export const mutants: readonly Mutant[] = [
   ...mutantsOfAppending,
   ...mutantsOfReadingAndRecords,

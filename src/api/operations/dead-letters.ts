@@ -4,9 +4,10 @@ import {
   redrive as redriveAll,
 } from "../../broker/consuming/dead-letters.ts";
 import { limits } from "../../broker/limits.ts";
+import { filterText, groupParams } from "../consuming-schemas.ts";
 import { messageToJson } from "../message-json.ts";
 import { defineOperation } from "../operation.ts";
-import { filterText, groupParams, messageOut, numberText } from "../schemas.ts";
+import { messageOut, numberText } from "../schemas.ts";
 
 export const listDeadLetters = defineOperation({
   name: "listDeadLetters",

@@ -2,8 +2,9 @@ import * as z from "zod";
 import type { ResetPoint } from "../../broker/consuming/group-offsets.ts";
 import { invalid } from "../../broker/errors.ts";
 import { limits } from "../../broker/limits.ts";
+import { clientId, generation, groupTopicParams, offsetsByQueue } from "../consuming-schemas.ts";
 import { defineOperation } from "../operation.ts";
-import { clientId, generation, groupTopicParams, instant, offsetsByQueue } from "../schemas.ts";
+import { instant } from "../schemas.ts";
 
 const offsetsAnswer = z.object({ offsets: offsetsByQueue });
 const someOffsets = offsetsByQueue.refine((offsets) => {

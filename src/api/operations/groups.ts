@@ -2,9 +2,10 @@ import * as z from "zod";
 import type { Group, GroupSettings } from "../../broker/consuming/group.ts";
 import { settingsOf } from "../../broker/consuming/groups.ts";
 import { limits } from "../../broker/limits.ts";
+import { groupAnswer, groupParams, groupSettings } from "../consuming-schemas.ts";
 import { given } from "../given.ts";
 import { defineOperation } from "../operation.ts";
-import { flagText, groupAnswer, groupParams, groupSettings, name, numberText } from "../schemas.ts";
+import { flagText, name, numberText } from "../schemas.ts";
 
 export const createGroup = defineOperation({
   name: "createGroup",

@@ -2,18 +2,17 @@ import * as z from "zod";
 import { poll as pollTurn } from "../../broker/consuming/poll.ts";
 import { invalid } from "../../broker/errors.ts";
 import { limits } from "../../broker/limits.ts";
-import { messageToJson } from "../message-json.ts";
-import { defineOperation } from "../operation.ts";
 import {
   clientId,
   filterText,
   generation,
   groupParams,
-  messageOut,
-  name,
   offsetsByQueue,
   offsetsByTopic,
-} from "../schemas.ts";
+} from "../consuming-schemas.ts";
+import { messageToJson } from "../message-json.ts";
+import { defineOperation } from "../operation.ts";
+import { messageOut, name } from "../schemas.ts";
 
 const topics = z.array(name(limits.topicNameCharsMax)).min(1).max(limits.topicsPerGroupMax);
 const assignments = z.record(z.string(), z.array(z.int()));

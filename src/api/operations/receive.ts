@@ -9,16 +9,16 @@ import {
 } from "../../broker/consuming/settle-receipts.ts";
 import { BrokerError } from "../../broker/errors.ts";
 import { limits } from "../../broker/limits.ts";
-import { messageToJson } from "../message-json.ts";
-import { defineOperation } from "../operation.ts";
 import {
   filterText,
   groupParams,
-  name,
   receiptHandles,
   receivedMessage,
   settleResults,
-} from "../schemas.ts";
+} from "../consuming-schemas.ts";
+import { messageToJson } from "../message-json.ts";
+import { defineOperation } from "../operation.ts";
+import { name } from "../schemas.ts";
 
 const invisibleMs = z.int().min(limits.invisibleMsMin).max(limits.invisibleMsMax);
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
-import { expectQueue } from "../../broker/consuming/group-offsets.ts";
 import { limits } from "../../broker/limits.ts";
+import { expectQueue } from "../../broker/topics/queue-choice.ts";
 import type { Topic } from "../../broker/topics/topic.ts";
 import { given } from "../given.ts";
 import { defineOperation } from "../operation.ts";

@@ -3,6 +3,7 @@ import type { Log } from "../log/log.ts";
 import type { Ports } from "../ports/ports.ts";
 import { storeLimits } from "../ports/store.ts";
 import { type ConsumerId, consumerOfKey, keys, partitions, retryPlace } from "../schema.ts";
+import { expectQueue } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
 import type { StartPoint } from "./group.ts";
@@ -281,22 +282,6 @@ export class GroupOffsets {
     }
     return points;
   }
-}
-
-/** Throws `queue_not_found` where the topic has no such queue; `field` is where the caller named it. */
-export function expectQueue(topic: Topic, queue: number, field = "queue"): void {
-  if (queue < topic.queues) return;
-  throw new BrokerError(
-    "queue_not_found",
-    `topic ${topic.name} has the queues 0 to ${topic.queues - 1}`,
-    {
-      field,
-      given: queue,
-      topic: topic.name,
-      queue,
-      allowed: `0 to ${topic.queues - 1}`,
-    },
-  );
 }
 
 /** Of a member whose queues went to others. */

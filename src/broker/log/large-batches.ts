@@ -41,13 +41,11 @@ export class LargeBatches {
     given: readonly T[],
     retentionMs: number,
   ): Promise<readonly T[]> {
-    const parts = await Promise.all(
-      given.map(async (part) =>
-        this.#goesTooEarly(io, part.batch, retentionMs)
-          ? { ...part, batch: readBatch(await bytesOf(io, part.batch)) }
-          : part,
-      ),
-    );
+    const goesTooEarly = ({ batch }: T) => this.#goesTooEarly(io, batch, retentionMs);
+    const again = async (part: T) => ({ ...part, batch: readBatch(await bytesOf(io, part.batch)) });
+    const parts = given.some(goesTooEarly)
+      ? await Promise.all(given.map((part) => (goesTooEarly(part) ? again(part) : part)))
+      : given;
     const large = parts.map(({ batch }) => batch).filter((batch) => this.#isLarge(batch));
     if (large.length === 0) return parts;
     const day = Math.floor((io.clock.now() + this.#longestUse(retentionMs)) / dayMs);

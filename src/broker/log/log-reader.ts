@@ -11,7 +11,7 @@ import type { LargeBatches } from "./large-batches.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
 import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
-import { readEntries, type Seen, type SegmentDirectory } from "./segment-directory.ts";
+import { giveUpReading, readsMax, type Seen, type SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
   readonly messagesMax: number;
@@ -43,8 +43,6 @@ export interface PlaceAsked {
 /** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
 const tailAgeMsMax = 1_000;
 const boundariesKept = 10_000;
-/** So often the directory may have changed under a reader before what does not fit is taken for damage. */
-const readsMax = 20;
 
 /** What one look at the store showed. */
 interface Found {
@@ -101,7 +99,7 @@ export class LogReader {
       }
       this.#directory.forget(queue);
     }
-    return await this.#giveUpReading(io, queue);
+    return await giveUpReading(io, queue);
   }
 
   /** Both ends of a queue: the offset of the first message that it holds, and that of the next one that comes. */
@@ -113,7 +111,7 @@ export class LogReader {
       if (max !== undefined) return { min: first.base, max };
       this.#directory.forget(queue);
     }
-    return await this.#giveUpReading(io, queue);
+    return await giveUpReading(io, queue);
   }
 
   /**
@@ -284,13 +282,6 @@ export class LogReader {
     if (end === undefined || (sealed && seal.base !== end)) return undefined;
     if (rows.length === 0 && (sealed || "end" in segment)) return undefined;
     return { rows, end, tail: !page.more && !sealed && !("end" in segment) };
-  }
-
-  /** A seal makes the next segment in its own commit, so a queue whose last one is complete is being deleted. */
-  async #giveUpReading(io: Ports, queue: QueueId): Promise<never> {
-    const [last] = await readEntries(io, queue, { reverse: true, limit: 1 });
-    if (last !== undefined && !("end" in last.segment)) throw new Damaged("chain of rows");
-    throw new BrokerError("queue_not_found", "the queue is being deleted", { queue: queue.queue });
   }
 
   /** Throws `out_of_range` by the directory as it is now: an old one would send a consumer to the wrong end. */

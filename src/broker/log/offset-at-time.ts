@@ -1,13 +1,10 @@
-import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import { partitions, type QueueId } from "../schema.ts";
 import { readArchivedRows } from "./archived-rows.ts";
 import { isSeal } from "./batch-row.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { type ArchivedSegment, type DirectoryEntry, isIn } from "./segment.ts";
-import type { SegmentDirectory } from "./segment-directory.ts";
-
-const readsMax = 5;
+import { giveUpReading, readsMax, type SegmentDirectory } from "./segment-directory.ts";
 
 /**
  * The offset of the first message of a queue that was stored at or after `at` (broker time, ms); the queue's end where
@@ -25,7 +22,7 @@ export async function offsetAtTime(
     const offset = await offsetAtTimeOnce(io, directory, queue, at);
     if (offset !== undefined) return offset;
   }
-  throw new Damaged("chain of rows");
+  return await giveUpReading(io, queue);
 }
 
 async function offsetAtTimeOnce(

@@ -1,6 +1,6 @@
 import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { Unavailable } from "../ports/failures.ts";
+import { Damaged, Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import type { Item, ScanRange } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
@@ -13,6 +13,8 @@ export interface Seen {
   readonly entry: DirectoryEntry;
   readonly isFresh: boolean;
 }
+/** So often the directory may have changed under a reader before what does not fit is taken for damage. */
+export const readsMax = 20;
 
 interface Known {
   /** In the order of their bases. */
@@ -140,6 +142,16 @@ export async function readEntries(
   const readAt = io.clock.now();
   const page = await io.store.scan({ partition: partitions.segments(queue), ...range });
   return page.items.map((item) => readEntry(item, readAt));
+}
+
+/**
+ * For a reader who did not get through after `readsMax` tries. A seal makes the next segment in its own commit, so a queue
+ * whose last one is complete is being deleted; in any other, rows are missing.
+ */
+export async function giveUpReading(io: Ports, queue: QueueId): Promise<never> {
+  const [last] = await readEntries(io, queue, { reverse: true, limit: 1 });
+  if (last !== undefined && !("end" in last.segment)) throw new Damaged("chain of rows");
+  throw new BrokerError("queue_not_found", "the queue is being deleted", { queue: queue.queue });
 }
 
 /** Where the segment ends, as far as the entry knows. */

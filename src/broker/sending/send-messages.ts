@@ -1,4 +1,3 @@
-import { expectQueue } from "../consuming/group-offsets.ts";
 import { type BrokerError, invalid, isBrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { batchIdBytes, derivedMessageId, encodeBatch, readBatch } from "../log/batch.ts";
@@ -12,7 +11,7 @@ import { recallHandleOf } from "../timers/recall-handle.ts";
 import { timerId } from "../timers/timer.ts";
 import type { NewTimer } from "../timers/timer-writes.ts";
 import { portionsOf, type Timers } from "../timers/timers.ts";
-import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
+import { expectQueue, queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
 import {
@@ -178,12 +177,7 @@ function route(
   const path = `messages[${index}]`;
   const message: Message = { ...outgoing, bornAt: outgoing.bornAt ?? bornAt };
   checkMessage(message, path);
-  const delay = {
-    ...(deliverAt === undefined ? {} : { deliverAt }),
-    ...(delayMs === undefined ? {} : { delayMs }),
-    ...(delayLevel === undefined ? {} : { delayLevel }),
-  };
-  const dueAt = deliveryTime(delay, bornAt, path);
+  const dueAt = deliveryTime({ deliverAt, delayMs, delayLevel }, bornAt, path);
   expectAccepted(topic, message, path, { isDelayed: dueAt !== undefined });
   return { message, index, dueAt, queue: chosenQueue(topic, { message, queue, id, path }) };
 }

@@ -1,14 +1,15 @@
+import { assert } from "../assert.ts";
 import { BrokerError, invalid } from "../errors.ts";
 import { limits } from "../limits.ts";
 
 /** When a message is to be delivered: at most one of these. */
 export interface Delay {
   /** Milliseconds since the epoch, by the broker's clock. */
-  readonly deliverAt?: number;
+  readonly deliverAt?: number | undefined;
   /** So long after the first attempt of the send (ms). */
-  readonly delayMs?: number;
+  readonly delayMs?: number | undefined;
   /** RocketMQ's levels, 1 to 18. */
-  readonly delayLevel?: number;
+  readonly delayLevel?: number | undefined;
 }
 
 const [second, minute, hour] = [1_000, 60_000, 3_600_000];
@@ -30,11 +31,13 @@ export function deliveryTime(
   path: string,
 ): number | undefined {
   const { deliverAt, delayMs, delayLevel } = delay;
-  const given = Object.entries({ deliverAt, delayMs, delayLevel }).filter(
+  // Nearly always, so nothing is made to find it out.
+  if (deliverAt === undefined && delayMs === undefined && delayLevel === undefined)
+    return undefined;
+  const [first, another] = Object.entries({ deliverAt, delayMs, delayLevel }).filter(
     ([, value]) => value !== undefined,
   );
-  const [first, another] = given;
-  if (first === undefined) return undefined;
+  assert(first !== undefined, "one of them is given");
   if (another !== undefined)
     throw invalid(`${path}.${another[0]}`, another[1], `absent where ${first[0]} is given`);
   const levelMs = delayLevel === undefined ? undefined : delayLevels[delayLevel - 1];
