@@ -1,4 +1,5 @@
 import { operations } from "../src/api/operations.ts";
+import { RequestBroker } from "../src/broker/request-broker.ts";
 import { serve } from "./serve.ts";
 
-export const handler = serve("pull", operations);
+export const handler = serve("pull", operations, RequestBroker);

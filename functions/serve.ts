@@ -2,7 +2,9 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "
 import { createHttpApi } from "../src/api/http.ts";
 import type { Operation, Right } from "../src/api/operation.ts";
 import { BrokerError } from "../src/broker/errors.ts";
-import { RequestBroker } from "../src/broker/request-broker.ts";
+import type { LogSettings } from "../src/broker/log/log-settings.ts";
+import type { Ports } from "../src/broker/ports/ports.ts";
+import type { SendingBroker } from "../src/broker/sending-broker.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { toRequest, toResult } from "./http-events.ts";
@@ -12,15 +14,16 @@ import { readSettings } from "./settings.ts";
 import { usageOfCall } from "./usage-of-call.ts";
 
 /** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
-export function serve(
+export function serve<B extends SendingBroker>(
   name: ApiFunction,
-  operations: readonly Operation[],
+  operations: readonly Operation<B>[],
+  Broker: new (ports: Ports, settings: Partial<LogSettings>) => B,
 ): (event: APIGatewayProxyEventV2) => Promise<APIGatewayProxyStructuredResultV2> {
   const settings = readSettings();
   const conflicts = new Conflicts();
   const ports = awsPorts(settings);
   const api = createHttpApi({
-    broker: new RequestBroker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
+    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
     operations,
     authorize: (right) => expectServed(name, right),
     onError: (error, requestId) => logError(error, { function: name, requestId }),

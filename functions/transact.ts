@@ -1,4 +1,5 @@
 import { transactOperations } from "../src/api/transact-operations.ts";
+import { RequestBroker } from "../src/broker/request-broker.ts";
 import { serve } from "./serve.ts";
 
-export const handler = serve("transact", transactOperations);
+export const handler = serve("transact", transactOperations, RequestBroker);

@@ -5,6 +5,7 @@ import { metered, Usage } from "../broker/metering.ts";
 import { toBrokerError } from "../broker/port-errors.ts";
 import type { Random } from "../broker/ports/random.ts";
 import type { RequestBroker } from "../broker/request-broker.ts";
+import type { SendingBroker } from "../broker/sending-broker.ts";
 import {
   type Answer,
   batchesType,
@@ -33,20 +34,21 @@ export interface HttpResponse {
   readonly body: string | readonly Uint8Array[] | undefined;
 }
 
-export interface HttpApiOptions {
-  readonly broker: RequestBroker;
-  readonly operations: readonly Operation[];
+export interface HttpApiOptions<B extends SendingBroker = RequestBroker> {
+  readonly broker: B;
+  readonly operations: readonly Operation<B>[];
   /** Throws where the caller may not do this. Without it everybody may do everything. */
   readonly authorize?: (right: Right, authorization: string | undefined) => void;
   /** Told of what is answered with 500 and of a store that cannot be reached: never of callers' mistakes. */
   readonly onError: (error: unknown, requestId: string) => void;
 }
 
-type Route = readonly Operation[];
+type Described = Omit<Operation, "run">;
+type Route<B extends SendingBroker> = readonly Operation<B>[];
 
 /** The operations over HTTP: finds, validates, runs, and tells errors. Never throws. */
-export function createHttpApi(
-  options: HttpApiOptions,
+export function createHttpApi<B extends SendingBroker>(
+  options: HttpApiOptions<B>,
 ): (request: HttpRequest) => Promise<HttpResponse> {
   const { broker } = options;
   const router = routerOf(options.operations);
@@ -68,7 +70,7 @@ export function createHttpApi(
 /** The answer to a request that a front refuses before it reaches the operations. */
 export function refuseEarly(
   error: BrokerError,
-  { header, broker }: Pick<HttpRequest, "header"> & Pick<HttpApiOptions, "broker">,
+  { header, broker }: Pick<HttpRequest, "header"> & { readonly broker: SendingBroker },
 ): HttpResponse {
   const { clock, random } = broker.ports;
   const requestId = requestIdOf({ header }) ?? hex(random.bytes(8));
@@ -99,11 +101,11 @@ function refusal(error: BrokerError, requestId: string): HttpResponse {
   return response;
 }
 
-async function perform(
-  router: RouterContext<Route>,
+async function perform<B extends SendingBroker>(
+  router: RouterContext<Route<B>>,
   request: HttpRequest,
-  context: OperationContext,
-  authorize: HttpApiOptions["authorize"],
+  context: OperationContext<B>,
+  authorize: HttpApiOptions<B>["authorize"],
 ): Promise<Answer> {
   const { route, params } = find(router, request);
   // All operations of a route need the same right, so that nobody learns more by asking in another type.
@@ -118,7 +120,10 @@ async function perform(
   return operation.run(context, input as never);
 }
 
-function find(router: RouterContext<Route>, { method, path }: HttpRequest) {
+function find<B extends SendingBroker>(
+  router: RouterContext<Route<B>>,
+  { method, path }: HttpRequest,
+) {
   const found = findRoute(router, method, path);
   if (found !== undefined) return { route: found.data, params: decoded(found.params ?? {}) };
   const allowed = ["GET", "PUT", "POST", "PATCH", "DELETE"].filter(
@@ -139,7 +144,7 @@ function find(router: RouterContext<Route>, { method, path }: HttpRequest) {
 }
 
 /** Several operations may share a path and differ in the type that they take or give. */
-function choose(route: Route, request: HttpRequest): Operation {
+function choose<B extends SendingBroker>(route: Route<B>, request: HttpRequest): Operation<B> {
   const accepted = request.header("accept")?.split(",").map(typeIn);
   const sent = typeIn(request.header("content-type"));
   const byAnswer = route.filter(
@@ -149,7 +154,7 @@ function choose(route: Route, request: HttpRequest): Operation {
   const takesBody = candidates.some(
     ({ body, consumes }) => body !== undefined || consumes !== undefined,
   );
-  if (!takesBody) return candidates[0] as Operation;
+  if (!takesBody) return candidates[0] as Operation<B>;
   const withoutBody = candidates.find(
     ({ body }) => request.body.length === 0 && body?.isOptional(),
   );
@@ -170,16 +175,16 @@ function typeIn(header: string | undefined): string | undefined {
 }
 
 /** What an operation makes of no query at all, which is what most sends bring. */
-const emptyQueries = new WeakMap<Operation, unknown>();
+const emptyQueries = new WeakMap<Described, unknown>();
 
-function queryOf(operation: Operation, query: URLSearchParams): unknown {
+function queryOf(operation: Described, query: URLSearchParams): unknown {
   if (query.size > 0 || operation.query === undefined) return parsedQuery(operation, query);
   const known = emptyQueries.get(operation) ?? parsedQuery(operation, query);
   emptyQueries.set(operation, known);
   return known;
 }
 
-function parsedQuery({ query: schema }: Operation, query: URLSearchParams): unknown {
+function parsedQuery({ query: schema }: Described, query: URLSearchParams): unknown {
   // Null prototype: a field may be called __proto__.
   const fields = Object.create(null) as Record<string, string>;
   query.forEach((value, field) => {
@@ -189,7 +194,7 @@ function parsedQuery({ query: schema }: Operation, query: URLSearchParams): unkn
   return schema === undefined ? expectNone(fields, "query") : parse(schema, fields);
 }
 
-function bodyOf({ body: schema, consumes }: Operation, { body }: HttpRequest): unknown {
+function bodyOf({ body: schema, consumes }: Described, { body }: HttpRequest): unknown {
   if (consumes === batchType) return body;
   if (body.length === 0 && schema?.isOptional()) return undefined;
   if (schema === undefined) {
@@ -282,8 +287,10 @@ function requestIds(random: Random): () => string {
   return () => begin + (++count >>> 0).toString(16).padStart(8, "0");
 }
 
-function routerOf(operations: readonly Operation[]): RouterContext<Route> {
-  const router = createRouter<Route>();
+function routerOf<B extends SendingBroker>(
+  operations: readonly Operation<B>[],
+): RouterContext<Route<B>> {
+  const router = createRouter<Route<B>>();
   for (const { method, path } of new Map(
     operations.map((operation) => [`${operation.method} ${operation.path}`, operation]),
   ).values()) {

@@ -4,6 +4,7 @@ import type { Message } from "../broker/log/message.ts";
 import { type StoredMessage, storedMessages } from "../broker/log/stored-messages.ts";
 import type { Compression } from "../broker/ports/compression.ts";
 import type { OutgoingMessage } from "../broker/sending/outgoing-message.ts";
+import type { Given } from "./given.ts";
 import type { MessageIn } from "./schemas.ts";
 
 /** A message from JSON. Only here are bodies decoded; the broker deals in bytes. */
@@ -17,9 +18,6 @@ export function fromJson(
     ...(message as Given<typeof message>),
   };
 }
-
-/** JSON has no `undefined` and the schema adds none: what is absent is left out, which its type does not tell. */
-type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
 /** Where batches and messages lie. */
 export interface Place {

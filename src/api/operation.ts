@@ -2,6 +2,7 @@ import type * as z from "zod";
 import type { ErrorCode } from "../broker/errors.ts";
 import type { Ports } from "../broker/ports/ports.ts";
 import type { RequestBroker } from "../broker/request-broker.ts";
+import type { SendingBroker } from "../broker/sending-broker.ts";
 
 /** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
 export type Right = "none" | "send" | "transact" | "pull" | "commit" | "admin";
@@ -14,8 +15,8 @@ export const batchType = "application/vnd.tasso.batch.v1";
 export const batchesType = "application/vnd.tasso.batches.v1";
 
 /** What an operation works with: a broker, and the ports of this one request, metered. */
-export interface OperationContext {
-  readonly broker: RequestBroker;
+export interface OperationContext<B extends SendingBroker = RequestBroker> {
+  readonly broker: B;
   readonly io: Ports;
 }
 
@@ -32,7 +33,7 @@ export interface Answer {
 }
 
 /** One thing that a broker can be asked, described once for every front: routes, validation, OpenAPI, rights, policies. */
-export interface Operation {
+export interface Operation<B extends SendingBroker = RequestBroker> {
   readonly name: string;
   readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   /** As in OpenAPI: `/v1/topics/{topic}`. */
@@ -50,7 +51,7 @@ export interface Operation {
   /** By status; null where the answer has no body or is bytes. */
   readonly answers: Readonly<Record<number, z.ZodType | null>>;
   readonly errors: readonly ErrorCode[];
-  run(context: OperationContext, input: never): Promise<Answer>;
+  readonly run: (context: OperationContext<B>, input: never) => Promise<Answer>;
 }
 
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
@@ -68,13 +69,14 @@ export function defineOperation<
   P extends z.ZodType | undefined = undefined,
   Q extends z.ZodType | undefined = undefined,
   B extends z.ZodType | undefined = undefined,
+  K extends SendingBroker = RequestBroker,
 >(
   operation: Omit<Operation, "params" | "query" | "body" | "run"> & {
     readonly params?: P;
     readonly query?: Q;
     readonly body?: B;
-    run(context: OperationContext, input: Input<P, Q, B>): Promise<Answer>;
+    readonly run: (context: OperationContext<K>, input: Input<P, Q, B>) => Promise<Answer>;
   },
-): Operation {
-  return operation as unknown as Operation;
+): Operation<K> {
+  return operation as unknown as Operation<K>;
 }

@@ -1,9 +1,19 @@
 import type { Operation } from "./operation.ts";
+import { listDeadLetters, redrive } from "./operations/dead-letters.ts";
 import { listDelayed } from "./operations/delayed.ts";
 import { describeOf } from "./operations/describe.ts";
-import { commitOffsets, getLag, getOffsets } from "./operations/group-offsets.ts";
+import { commitOffsets, getLag, getOffsets, resetOffsets } from "./operations/group-offsets.ts";
+import {
+  changeGroup,
+  createGroup,
+  deleteGroup,
+  getGroup,
+  listGroups,
+} from "./operations/groups.ts";
 import { health } from "./operations/health.ts";
+import { heartbeat, leave, listMembers, poll } from "./operations/members.ts";
 import { getMessage, pull, pullBatches } from "./operations/pull.ts";
+import { ack, extend, nack, receive } from "./operations/receive.ts";
 import { searchTopic } from "./operations/search.ts";
 import { getOffsetAt } from "./operations/seek.ts";
 import {
@@ -37,9 +47,25 @@ const table: readonly Operation[] = [
   getMessage,
   getOffsetAt,
   searchTopic,
+  createGroup,
+  changeGroup,
+  listGroups,
+  getGroup,
+  deleteGroup,
+  listMembers,
+  heartbeat,
+  leave,
+  poll,
+  receive,
+  ack,
+  nack,
+  extend,
+  listDeadLetters,
+  redrive,
   commitOffsets,
   getOffsets,
   getLag,
+  resetOffsets,
   listDelayed,
   listTransactions,
   reviveTransaction,

@@ -51,7 +51,6 @@ export const instantText = z
 export const topicParams = z.strictObject({ topic: name(limits.topicNameCharsMax) });
 export const queueParams = topicParams.extend({ queue: queueText });
 export const messageParams = queueParams.extend({ offset: offsetText });
-export const groupTopicParams = topicParams.extend({ group: name(limits.groupNameCharsMax) });
 
 export const topicSettings = {
   queues: z.int().min(1).max(limits.queuesPerTopicMax).optional(),
@@ -77,7 +76,7 @@ export const pullQuery = z.strictObject({
 });
 
 /** A record refuses nothing that is called `__proto__`: zod drops it, so it is refused before. */
-function noneDropped<S extends z.ZodType>(schema: S) {
+export function noneDropped<S extends z.ZodType>(schema: S) {
   return z.preprocess((value, context) => {
     if (typeof value === "object" && value !== null && Object.hasOwn(value, "__proto__")) {
       context.addIssue({ code: "custom", message: "without a field that is called __proto__" });
@@ -133,8 +132,3 @@ export const errorBody = z.object({
   details: z.record(z.string(), z.unknown()).optional(),
   requestId: z.string(),
 });
-
-/** Offsets by queue number; JSON has only strings for keys. */
-export const offsetsByQueue = noneDropped(
-  z.record(z.string().regex(/^(?:0|[1-9]\d{0,2})$/, { error: "a queue number" }), queueOffset),
-);

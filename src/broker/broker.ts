@@ -1,3 +1,4 @@
+import { doGroupDeletion } from "./consuming/group-deletion.ts";
 import { doDropLarge } from "./log/large-batches.ts";
 import type { LogSettings } from "./log/log-settings.ts";
 import { doSegmentWork } from "./log/segment-work.ts";
@@ -8,7 +9,6 @@ import { minuteOfAlarm } from "./timers/minute-alarm.ts";
 import { TimerWalker } from "./timers/walker.ts";
 import { doTopicDeletion } from "./topics/topic-deletion.ts";
 import { doCheckBack } from "./transactions/check-back-work.ts";
-import { transacting } from "./transactions/transacting.ts";
 import type { DueWork } from "./work/work.ts";
 import { wakeForWork } from "./work/work-alarm.ts";
 import { tick, type WorkDone } from "./work/work-queue.ts";
@@ -80,9 +80,10 @@ export class Broker extends RequestBroker {
 
   #perform(io: Ports, { dueAt, work }: DueWork): Promise<WorkDone> {
     const { settings } = this.log;
+    if (work.kind === "delete-group") return doGroupDeletion(io, work);
     if (work.kind === "delete-topic") return doTopicDeletion(io, { dueAt, work }, settings);
     if (work.kind === "drop-large") return doDropLarge(io, work, settings);
-    if (work.kind === "check-back") return doCheckBack(io, work, transacting(this).producerGroups);
+    if (work.kind === "check-back") return doCheckBack(io, work, this.producerGroups);
     return doSegmentWork(io, this.log.changes, { dueAt, work });
   }
 }

@@ -66,6 +66,21 @@ export function base64url(bytes: Uint8Array): string {
   return text;
 }
 
+/** Reads back what {@link base64url} wrote, four characters for three bytes; `undefined` where a character is none of its own. */
+export function fromBase64url(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array((text.length / 4) * 3);
+  for (let at = 0, place = 0; at < text.length; at += 4, place += 3) {
+    let three = 0;
+    for (let each = 0; each < 4; each++) {
+      const digit = base64Digits.indexOf(text.charAt(at + each));
+      if (digit < 0) return undefined;
+      three = three * 64 + digit;
+    }
+    bytes.set([three >>> 16, three >>> 8, three], place);
+  }
+  return bytes;
+}
+
 /** The bytes of an even number of hexadecimal digits. */
 export function fromHex(digits: string): Uint8Array {
   return Uint8Array.from({ length: digits.length / 2 }, (_, index) =>

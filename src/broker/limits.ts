@@ -32,6 +32,8 @@ export const limits = {
   messageGroupBytesMax: 63,
   keysPerMessageMax: 64,
   propertiesPerMessageMax: 128,
+  /** With what the broker adds to a copy that is consumed again or is a dead letter. */
+  propertiesPerStoredMessageMax: 136,
   /** Keys and values of the properties, the tag and the keys of one message, in UTF-8 bytes. */
   propertyBytesMax: 16 * KB,
 
@@ -63,6 +65,27 @@ export const limits = {
   /** Rows of whoever embeds the broker, in the commit of one message. */
   ownRowsMax: 64,
   ownBytesMax: 2 * MB,
+  topicsPerGroupMax: 64,
+  membersPerGroupMax: 512,
+  clientIdCharsMax: 128,
+  /** A member is asked to be heard of so often; its heartbeat may be missed twice. */
+  heartbeatMs: 5 * second,
+  memberMs: 15 * second,
+  /** RocketMQ's retryMaxTimes. */
+  maxAttemptsDefault: 16,
+  maxAttemptsMax: 1_000,
+  retryStepsMax: 64,
+  filterBytesMax: 2_048,
+  /** RocketMQ's pop: at most 32. Here more, for a handle costs little. */
+  receiveMessagesMax: 128,
+  invisibleMsMin: second,
+  invisibleMsMax: 12 * 60 * minute,
+  handlesPerRequestMax: 1_024,
+  attemptIdCharsMax: 128,
+  /** What waits longer than this for its retry leaves the state of its queue. */
+  waitInStateMsMax: minute,
+  /** The state of a queue, encoded: with its key and version the item stays below 4 KB, four write units of DynamoDB. */
+  queueStateBytesMax: 4_000,
 
   pullMessagesMax: 1_024,
   pullBytesMax: 4 * MB,
@@ -113,3 +136,5 @@ assert(
   limits.directoryAgeMsMax + limits.appendDeadlineMs < limits.rowLifeMsMin,
   "a stale directory entry is gone before the rows that it leads to",
 );
+assert(limits.memberMs >= 2 * limits.heartbeatMs, "one heartbeat may be lost");
+assert(limits.topicsPerGroupMax <= limits.queuesPerTopicMax, "a retry topic has a queue a topic");

@@ -1,4 +1,14 @@
-import { concatBytes, hex, readU32, readU64, utf8, writeU16, writeU32, writeU64 } from "./bytes.ts";
+import {
+  concatBytes,
+  hex,
+  readU16,
+  readU32,
+  readU64,
+  utf8,
+  writeU16,
+  writeU32,
+  writeU64,
+} from "./bytes.ts";
 import type { BlobKey } from "./ports/blobs.ts";
 import type { Key } from "./ports/store.ts";
 
@@ -10,9 +20,9 @@ import type { Key } from "./ports/store.ts";
  * |--------|--------------------------|---------------|---------------|------------------------------------|
  * | T      | (one)                    | topic name    | topic         | by compare and set                 |
  * | I      | (one)                    | "topic"       | last topic id | by compare and set                 |
+ * | I      | (one)                    | "group"       | last group id | by compare and set                 |
  * | S      | topic, queue             | base offset   | segment       | made when its predecessor is ended |
  * | B      | topic, queue, base, part | base offset   | batch row     | once                               |
- * | G      | topic, queue             | group name    | group offset  | by compare and set                 |
  * | W      | (one)                    | due time, id  | work item     | with what makes it necessary       |
  * | M      | minute, shard            | due time, id  | timer         | once, then turned once             |
  * | N      | (one)                    | minute, shard | minute entry  | with the first timer of the minute |
@@ -20,14 +30,20 @@ import type { Key } from "./ports/store.ts";
  * | Q      | shard, producer group    | due time, id  | check entry   | with its half, moved by each check |
  * | E      | (one)                    | group name    | producer group| by compare and set                 |
  * | U      | name                     | anything      | anything      | by whoever embeds the broker       |
+ * | C      | (one)                    | group name    | group         | by compare and set                 |
+ * | H      | group                    | client id     | membership    | by each heartbeat; expires         |
+ * | H      | group                    | (zero)        | assignment    | by compare and set                 |
+ * | K      | topic                    | group, member | nothing       | before the first state of a group  |
+ * | R      | group, topic, member     | queue         | queue state   | by compare and set                 |
  *
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
  * | segments/{topic}/{queue}/{base}.{part}  | the rows of an archived segment                              |
  * | large/{last day of use}/{object}        | batches of one request that are too large for rows           |
  *
- * A topic stands in every key by its numeric id, so one that is made again under the name of a deleted one meets
- * nothing of it.
+ * A topic and a group stand in every key by their numeric ids, so one that is made again under the name of a deleted one
+ * meets nothing of it. A member is named only where a group broadcasts; otherwise its part of the key is empty. G was the
+ * letter of committed offsets before they became part of the state of a queue.
  */
 
 /** A queue of a topic: the unit of order, and of contention. */
@@ -35,6 +51,17 @@ export interface QueueId {
   readonly topicId: number;
   readonly queue: number;
 }
+
+/** Whose progress it is in one topic: that of a group, or of one member where the group broadcasts. */
+export interface ConsumerId {
+  readonly groupId: number;
+  readonly topicId: number;
+  /** Empty where all members share their progress. */
+  readonly member: string;
+}
+
+/** The place of a group's retry queue among the states of a topic: behind all of its own. */
+export const retryPlace = 0xffff;
 
 /** Timers that are due in one minute (since the epoch), in so many shards that a flood of them spreads. */
 export interface MinuteShard {
@@ -68,6 +95,11 @@ export const partitions = {
   producerGroups: utf8("E"),
   /** Rows of whoever embeds the broker. */
   own: (name: string) => concatBytes([utf8("U"), utf8(name)]),
+  groups: utf8("C"),
+  members: (groupId: number) => concatBytes([utf8("H"), u32(groupId)]),
+  consumersOf: (topicId: number) => concatBytes([utf8("K"), u32(topicId)]),
+  queueStates: ({ groupId, topicId, member }: ConsumerId) =>
+    concatBytes([utf8("R"), u32(groupId), u32(topicId), utf8(member)]),
 } as const;
 
 export const keys = {
@@ -77,9 +109,23 @@ export const keys = {
     partition: partitions.segments(queue),
     sort: offsetKey(base),
   }),
-  groupOffset: (queue: QueueId, group: string): Key => ({
-    partition: partitions.groupOffsets(queue),
-    sort: utf8(group),
+  lastGroupId: { partition: utf8("I"), sort: utf8("group") } satisfies Key,
+  group: (name: string): Key => ({ partition: partitions.groups, sort: utf8(name) }),
+  assignment: (groupId: number): Key => ({
+    partition: partitions.members(groupId),
+    sort: Uint8Array.of(0),
+  }),
+  member: (groupId: number, clientId: string): Key => ({
+    partition: partitions.members(groupId),
+    sort: utf8(clientId),
+  }),
+  consumerOf: ({ groupId, topicId, member }: ConsumerId): Key => ({
+    partition: partitions.consumersOf(topicId),
+    sort: concatBytes([u32(groupId), utf8(member)]),
+  }),
+  queueState: (consumer: ConsumerId, queue: number): Key => ({
+    partition: partitions.queueStates(consumer),
+    sort: u16(queue),
   }),
   timer: (minuteShard: MinuteShard, dueAt: number, id: Uint8Array): Key => ({
     partition: partitions.timers(minuteShard),
@@ -162,6 +208,18 @@ export function keyPutOff({ partition, sort }: Key, dueAt: number): Key {
   const id = sort.subarray(offsetKey(dueAt).length);
   return { partition, sort: concatBytes([offsetKey(dueAt), id]) };
 }
+
+/** Which consumer an entry of a topic is for. */
+export function consumerOfKey(topicId: number, sort: Uint8Array): ConsumerId {
+  return { groupId: readU32(sort, 0), topicId, member: decoder.decode(sort.subarray(4)) };
+}
+
+/** The queue of a state, from its sort key. */
+export function queueOfState(sort: Uint8Array): number {
+  return readU16(sort, 0);
+}
+
+const decoder = new TextDecoder();
 
 /** A minute and shard as a map key. */
 export function minuteShardName({ minute, shard }: MinuteShard): string {

@@ -3,7 +3,7 @@ import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Raised when what lies in the folder could no longer be read by an older release. */
-const format = 2;
+const format = 3;
 
 /** The data folder cannot be used; nothing in it was touched. */
 export class DataFolderError extends Error {

@@ -17,6 +17,7 @@ import {
   pulledBatches,
 } from "../support/http-client.ts";
 import type { RunningTarget, Target } from "../support/targets.ts";
+import { runConsumingCases } from "./consuming.cases.ts";
 import { runTransactionCases } from "./transactions.cases.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -743,6 +744,8 @@ export function runApiSuite(target: Target): void {
       });
     });
 
+    runConsumingCases({ ask, newTopic, send });
+
     describe("offsets of groups", () => {
       it("move forward, are told, and give the lag", async () => {
         const topic = await newTopic({ queues: 3 });
@@ -760,10 +763,11 @@ export function runApiSuite(target: Target): void {
         expect((await ask("GET", path)).json).toEqual({ offsets: { 0: 2, 1: 0 } });
         expect((await ask("GET", `/v1/groups/billing/lag/${topic}`)).json).toEqual({
           queues: [
-            { queue: 0, committed: 2, max: 2, lag: 0 },
-            { queue: 1, committed: 0, max: 0, lag: 0 },
-            { queue: 2, max: 1, lag: 1 },
+            { queue: 0, committed: 2, max: 2, lag: 0, inFlight: 0 },
+            { queue: 1, committed: 0, max: 0, lag: 0, inFlight: 0 },
+            { queue: 2, max: 1, lag: 1, inFlight: 0 },
           ],
+          retry: { lag: 0, inFlight: 0 },
           total: 1,
         });
         expect((await ask("GET", "/v1/groups/billing/offsets/nothing")).status).toBe(404);
@@ -825,6 +829,51 @@ export function runApiSuite(target: Target): void {
             firstAttemptAt: sentAt,
           },
         });
+        // Ten messages of 900 bytes in one of two queues, consumed in every way.
+        const consumed = async () => {
+          const of = `${base}-consumed`;
+          const group = "/v1/groups/units";
+          await ask("PUT", of, { json: { queues: 2 } });
+          await ask("PUT", group, { json: { retryMs: [120_000] } });
+          const receiving = (max: number) => ({ json: { topic: of.split("/").at(-1), max } });
+          const ten = Array.from({ length: 10 }, () => ({ body: "x".repeat(900), queue: 0 }));
+          await ask("POST", `${group}/receive`, receiving(1));
+          await ask("POST", `${of}/messages`, { json: { messages: ten } });
+          const answers: Answer[] = [];
+          const asked = async (verb: string, json: object) => {
+            const answer = await ask("POST", `${group}/${verb}`, { json });
+            expect(answer.status, verb).toBe(200);
+            answers.push(answer);
+            return answer.headers.get("x-tasso-units")?.replace(/ calls=\d+$/, "");
+          };
+          const handles = (count: number) => ({
+            receiptHandles: answers
+              .flatMap(({ json }) => json.messages ?? [])
+              .slice(0, count)
+              .map((each: { receiptHandle: string }) => each.receiptHandle),
+          });
+          const turn = { clientId: "c", topics: [of.split("/").at(-1)] };
+          const table = {
+            "receive ten of 900 bytes": await asked("receive", receiving(10).json),
+            "receive nothing": await asked("receive", receiving(10).json),
+            "ack nine of them": await asked("ack", {
+              receiptHandles: handles(10).receiptHandles.slice(1),
+            }),
+            "ack them again": await asked("ack", {
+              receiptHandles: handles(10).receiptHandles.slice(1),
+            }),
+            "extend one": await asked("extend", { ...handles(1), invisibleMs: 40_000 }),
+            "nack one for two minutes": await asked("nack", handles(1)),
+            "join by a poll": await asked("poll", turn),
+            "poll, nothing new": await asked("poll", turn),
+            "poll with a commit": await asked("poll", {
+              ...turn,
+              generation: 1,
+              commit: { [turn.topics[0] ?? ""]: { 1: 0 } },
+            }),
+          };
+          return table;
+        };
         const sentAt = Date.now();
         const waiting = await ask("POST", `${base}/messages`, delayed(1, 1));
         const recall = `/v1/delayed/${waiting.json.results[0].recallHandle}`;
@@ -875,6 +924,7 @@ export function runApiSuite(target: Target): void {
           "read offsets": await units("GET", `/v1/groups/g/offsets/${topic}`),
           lag: await units("GET", `/v1/groups/g/lag/${topic}`),
           "look at the topic": await units("GET", base),
+          ...(await consumed()),
           health: await units("GET", "/v1/health"),
           description: await units("GET", "/openapi.json"),
         };
@@ -900,7 +950,18 @@ export function runApiSuite(target: Target): void {
           "recall again": "w=0 r=1 put=0 get=0",
           "commit an offset": "w=1 r=0 put=0 get=0",
           "read offsets": "w=0 r=1 put=0 get=0",
-          lag: "w=0 r=3 put=0 get=0",
+          lag: "w=0 r=7 put=0 get=0",
+          // Of two queues: the states 1, the ends 3, the rows 3, and once more what was known from before.
+          "receive ten of 900 bytes": "w=1 r=8 put=0 get=0",
+          "receive nothing": "w=0 r=6 put=0 get=0",
+          "ack nine of them": "w=1 r=0 put=0 get=0",
+          "ack them again": "w=0 r=1 put=0 get=0",
+          "extend one": "w=1 r=0 put=0 get=0",
+          // A transaction of the state, the copy that waits, and the entry of its minute, which is settled afterwards.
+          "nack one for two minutes": "w=9 r=3 put=0 get=0",
+          "join by a poll": "w=4 r=5 put=0 get=0",
+          "poll, nothing new": "w=0 r=3 put=0 get=0",
+          "poll with a commit": "w=0 r=4 put=0 get=0",
           "look at the topic": "w=0 r=2 put=0 get=0",
           health: "w=0 r=0 put=0 get=0",
           description: "w=0 r=0 put=0 get=0",

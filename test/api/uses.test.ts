@@ -63,6 +63,33 @@ describe("a broker whose segments are small", () => {
       await call(server.url, "GET", `${queue}/offset?at=${json.storedAt}`),
     ])
       expect(answer.status).toBe(200);
+    // Consumers that begin at an instant look for it in archived segments, and what they give back is large.
+    const ask = async (method: string, path: string, body: object = {}) => {
+      const answer = await call(server.url, method, `/v1/groups/${path}`, { json: body });
+      expect(answer.status, path).toBeLessThan(300);
+      return answer.json;
+    };
+    const at = json.storedAt;
+    for (const group of ["a", "b", "c", "d"])
+      await ask("PUT", group, { from: { at }, maxAttempts: 1 });
+    await ask("PUT", "a/offsets/small", { offsets: { 0: 1 } });
+    await ask("POST", "b/heartbeat", { clientId: "x", topics: ["small"] });
+    await ask("POST", "c/poll", { clientId: "x", topics: ["small"] });
+    await ask("POST", "a/reset/small", { to: { at } });
+    const receive = () => ask("POST", "d/receive", { topic: "small", invisibleMs: 1_000 });
+    const { messages } = await receive();
+    const [first, second] = messages.map((each: { receiptHandle: string }) => each.receiptHandle);
+    await ask("POST", "d/nack", { receiptHandles: [first] });
+    expect(second).toBeDefined();
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    // The rest expires and is dead, too.
+    await receive();
+    for (let tries = 0; tries < 100; tries++) {
+      const listed = await call(server.url, "GET", "/v1/groups/d/dead-letters");
+      if (listed.json.messages.length === messages.length) break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect((await ask("POST", "d/redrive")).moved).toBe(messages.length);
     await server.stop();
   });
 });

@@ -41,7 +41,7 @@ describe("the keys of the store", () => {
       fc.property(queueId, queueId, offset, offset, (a, b, x, y) => {
         const of = (queue: typeof a, base: number) => [
           partitions.segments(queue),
-          partitions.groupOffsets(queue),
+          partitions.queueStates({ groupId: queue.queue + 1, topicId: queue.topicId, member: "" }),
           partitions.batches(queue, { base, part: 0 }),
         ];
         const names = [...of(a, x), ...of(b, y)].map((bytes) => Buffer.from(bytes).toString("hex"));
@@ -54,14 +54,25 @@ describe("the keys of the store", () => {
 
   it("name one record each", () => {
     const queue = { topicId: 1, queue: 2 };
+    const consumer = { groupId: 1, topicId: 2, member: "" };
     const all = [
       keys.topic("a"),
       keys.topic("b"),
       keys.lastTopicId,
       keys.segment(queue, 0),
       keys.segment(queue, 1),
-      keys.groupOffset(queue, "a"),
-      keys.groupOffset(queue, "b"),
+      keys.group("a"),
+      keys.group("b"),
+      keys.lastGroupId,
+      keys.assignment(1),
+      keys.member(1, "a"),
+      keys.member(2, "a"),
+      keys.consumerOf(consumer),
+      keys.consumerOf({ ...consumer, member: "a" }),
+      keys.queueState(consumer, 0),
+      keys.queueState(consumer, 1),
+      keys.queueState({ ...consumer, member: "a" }, 0),
+      keys.queueState({ ...consumer, topicId: 3 }, 0),
       keys.work(1, "a"),
       keys.work(1, "b"),
       keys.work(2, "a"),
@@ -76,7 +87,13 @@ describe("the keys of the store", () => {
     expect(digits(partitions.batches(queue, { base: 7, part: 8 }))).toBe(
       "4201020304050600000000000000070008",
     );
-    expect(digits(partitions.groupOffsets(queue))).toBe("47010203040506");
+    const consumer = { groupId: 0x0708090a, topicId: 0x01020304, member: "a" };
+    expect(digits(partitions.queueStates(consumer))).toBe("520708090a0102030461");
+    expect(digits(keys.queueState(consumer, 0x0506).sort)).toBe("0506");
+    expect(digits(partitions.members(1))).toBe("4800000001");
+    expect(digits(partitions.consumersOf(1))).toBe("4b00000001");
+    expect(digits(keys.consumerOf(consumer).sort)).toBe("0708090a61");
+    expect(digits(partitions.groups)).toBe("43");
     expect(digits(partitions.topics)).toBe("54");
     expect(digits(partitions.work)).toBe("57");
     expect(archiveKey({ topicId: 1, queue: 2 }, { base: 7, part: 8 })).toBe(

@@ -1,4 +1,5 @@
 import { limits } from "../../src/broker/limits.ts";
+import { Consumption } from "./consumption.ts";
 import type { DelayedMessage, ListSeen } from "./delayed-message.ts";
 import type { TransactionSeen } from "./transactions-seen.ts";
 
@@ -155,6 +156,7 @@ export class Auditor {
   readonly delayed = new Map<string, DelayedMessage>();
   readonly lists: ListSeen[] = [];
   readonly pulls: Pull[] = [];
+  readonly consumption = new Consumption();
   readonly offsetsAsked: OffsetAsked[] = [];
   readonly searches: SearchSeen[] = [];
   readonly offsetsSeen: OffsetSeen[] = [];

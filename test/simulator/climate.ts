@@ -7,10 +7,12 @@ import { Dice } from "./dice.ts";
  * - `zombies`: brokers stop for hours while others seal, archive and delete what they were about to write behind.
  * - `neglect`: no alarm rings and nobody sweeps, so segments are found when their rows have expired.
  * - `eager sweeps`: what falls due while all sleep is done as soon as they wake, in the midst of their work.
+ * - `consumers`: groups of every kind consume, and little else goes on. Every third seed.
  */
-export type Climate = "mixed" | "zombies" | "neglect" | "eager sweeps";
+export type Climate = "consumers" | "mixed" | "zombies" | "neglect" | "eager sweeps";
 
 export function climateOf(seed: number): Climate {
+  if (seed % 3 === 0) return "consumers";
   const dice = new Dice(seed ^ 0x7f4a7c15);
   if (dice.chance(0.5)) return "mixed";
   return dice.pick(["zombies", "neglect", "eager sweeps"]);

@@ -90,6 +90,7 @@ export function ratesOf(seed: number): FaultRates {
     expiredRemoved: upTo(0.05),
     clockErrorMs: dice.pick([0, 20, 100, 250]),
   };
+  if (climate === "consumers") return { ...rates, longStall: 0, alarmLost: rates.alarmLost / 4 };
   if (climate === "neglect") return { ...rates, alarmLost: 1 };
   if (climate === "eager sweeps")
     return { ...rates, unavailable: 0.05, lostReply: 0.05, alarmLost: 0, alarmLate: 0 };

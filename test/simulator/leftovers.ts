@@ -42,7 +42,7 @@ export async function* ownerless(cell: SimulatedCell): AsyncGenerator<string> {
     new Set(work.flatMap((each) => (each.kind === kind && "base" in each ? [nameOf(each)] : [])));
   const [rowsDropped, blobsDropped] = [dropped("drop-rows"), dropped("drop-blob")];
 
-  for (const letter of ["S", "G"]) {
+  for (const letter of ["S", "K"]) {
     for (const { key } of items.get(letter) ?? []) {
       const topicId = readU32(key.partition, 1);
       if (!topics.has(topicId) && !dying.has(topicId) && !cell.landedLate.has(key))

@@ -1,5 +1,6 @@
 import type { Mutant } from "./mutants/mutant.ts";
 import { mutantsOfAppending } from "./mutants/of-appending.ts";
+import { mutantsOfConsuming } from "./mutants/of-consuming.ts";
 import { mutantsOfReadingAndRecords } from "./mutants/of-reading-and-records.ts";
 import { mutantsOfSegments } from "./mutants/of-segments.ts";
 import { mutantsOfTimers } from "./mutants/of-timers.ts";
@@ -10,6 +11,7 @@ export const mutants: readonly Mutant[] = [
   ...mutantsOfAppending,
   ...mutantsOfReadingAndRecords,
   ...mutantsOfSegments,
+  ...mutantsOfConsuming,
   ...mutantsOfTransactions,
   ...mutantsOfTimers,
 ];

@@ -1,5 +1,6 @@
 import type { LogSettings } from "../../src/broker/log/log-settings.ts";
 import { type Climate, climateOf } from "./climate.ts";
+import type { GroupPlan } from "./consumption.ts";
 import { type DelayPlan, delayPlanOf } from "./delay-plan.ts";
 import { Dice } from "./dice.ts";
 
@@ -29,6 +30,8 @@ export interface Scenario extends DelayPlan {
   /** Producers of transactions; as many others ask what became of them. */
   readonly transactors: number;
   readonly sweepers: number;
+  /** Groups that receive or poll in the topic "orders", and how many of each there are. */
+  readonly groups: readonly (GroupPlan & { readonly members: number })[];
   /** A sweeper pauses for up to so long while clients act (ms). */
   readonly sweepMs: number;
   readonly topics: readonly TopicPlan[];
@@ -70,6 +73,7 @@ export function scenarioOf(seed: number): Scenario {
     clumsy: dice.between(0, 1),
     transactors: transactorsOf(seed),
     sweepers: dice.chance(0.75) ? 1 : 0,
+    groups: [],
     sweepMs: dice.pick([1_000, 90_000]),
     topics: dice.chance(0.3) ? topics.slice(1, 2) : topics,
     thinkMs: dice.pick([5, 50, 500]),
@@ -97,6 +101,25 @@ function transactorsOf(seed: number): number {
   return dice.chance(0.4) ? dice.between(1, 3) : 0;
 }
 
+/** Two or all three of the kinds that there are. */
+function groupsOf(dice: Dice): Scenario["groups"] {
+  const retryMs = dice.pick([[500], [100, 2_000], [1_000, 90_000]]);
+  const plan = () => ({
+    orderly: false,
+    maxAttempts: dice.between(2, 4),
+    retryMs,
+    polls: false,
+    members: dice.between(2, 4),
+  });
+  const all = [
+    { ...plan(), name: "receivers" },
+    { ...plan(), name: "orderly", orderly: true, retryMs: [500] },
+    { ...plan(), name: "members", polls: true },
+  ];
+  const left = dice.between(0, 3);
+  return all.filter((_, index) => index !== left);
+}
+
 function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {
   const quietEverySteps = dice.pick([60, 150, 300]);
   const brokers = dice.between(2, 4);
@@ -106,6 +129,16 @@ function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {
   switch (climate) {
     case "mixed":
       return scenario;
+    case "consumers":
+      return {
+        ...scenario,
+        ...{ brokers, consumers: 1, readers: 0, clumsy: 0, sweepers: 1, sweepMs: 500 },
+        ...{ producers: dice.between(1, 3), quietEverySteps: 0 },
+        topics: [
+          { name: "orders", queues: dice.between(1, 4), volatile: false, retentionMs: 72 * hour },
+        ],
+        groups: groupsOf(dice),
+      };
     case "neglect":
       return { ...scenario, sweepers: 0, quietEverySteps };
     case "eager sweeps":

@@ -3,9 +3,11 @@ import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
 import { delayer } from "./actors/delayer.ts";
 import { finder } from "./actors/finder.ts";
+import { member } from "./actors/member.ts";
 import { producer } from "./actors/producer.ts";
 import { reader } from "./actors/reader.ts";
 import { recaller } from "./actors/recaller.ts";
+import { receiver } from "./actors/receiver.ts";
 import { sweeper } from "./actors/sweeper.ts";
 import { checker, transactor } from "./actors/transactor.ts";
 import { afterAllIsDue } from "./after-all-is-due.ts";
@@ -13,6 +15,7 @@ import { afterDays } from "./after-days.ts";
 import { Auditor, type Violation } from "./auditor.ts";
 import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
+import { consumeEverything } from "./consume-everything.ts";
 import { type FaultRates, ratesOf } from "./fault-rates.ts";
 import { invariants } from "./invariants.ts";
 import { QuietSpells } from "./quiet-spells.ts";
@@ -72,6 +75,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   // What is delayed is not asked about for days.
   const isAsked = seed % 2 === 0 || auditor.delayed.size > 0;
   await transactionsEnd(cluster, auditor, { isAsked });
+  await consumeEverything(cluster, auditor.consumption);
   await afterAllIsDue(cluster, auditor, scenario);
   auditor.leftBehind.push(...(await afterDays(cluster)));
 
@@ -109,6 +113,10 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
   enter("consumer", scenario.consumers, (number) =>
     consumer(auditor, scenario, `group${Math.ceil(number / 2)}`),
   );
+  for (const plan of scenario.groups)
+    enter(`${plan.name}-`, plan.members, () =>
+      plan.polls ? member(auditor, scenario, plan) : receiver(auditor.consumption, scenario, plan),
+    );
   enter("reader", scenario.readers, () => reader(auditor, scenario));
   enter("finder", scenario.finders, () => finder(auditor, scenario));
   enter("admin", scenario.admins, () => admin(auditor, scenario));
@@ -128,6 +136,13 @@ async function makeTopics(cluster: Cluster, auditor: Auditor, scenario: Scenario
   for (const { name, queues, retentionMs } of scenario.topics) {
     await cluster.ask((broker, io) => broker.topics.ensure(io, name, { queues, retentionMs }));
     auditor.retentions.push({ topic: name, retentionMs, startedAt: 0 });
+  }
+  for (const { members: _, ...plan } of scenario.groups) {
+    auditor.consumption.groups.push(plan);
+    const { name, orderly, maxAttempts, retryMs } = plan;
+    await cluster.ask((broker, io) =>
+      broker.groups.ensure(io, name, { orderly, maxAttempts, retryMs }),
+    );
   }
   world.calm = false;
 }

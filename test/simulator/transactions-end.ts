@@ -1,6 +1,5 @@
 import { isBrokerError } from "../../src/broker/errors.ts";
 import { limits } from "../../src/broker/limits.ts";
-import { transacting } from "../../src/broker/transactions/transacting.ts";
 import type { Auditor } from "./auditor.ts";
 import type { Cluster } from "./cluster.ts";
 import { producers } from "./transactions-seen.ts";
@@ -27,9 +26,7 @@ export async function transactionsEnd(
   }
   for (const seen of auditor.transactions.values()) {
     try {
-      const { state } = await cluster.ask((broker, io) =>
-        transacting(broker).transactions.look(io, seen.id),
-      );
+      const { state } = await cluster.ask((broker, io) => broker.transactions.look(io, seen.id));
       seen.final = state;
     } catch (error) {
       if (!isBrokerError(error) || error.code !== "transaction_not_found") throw error;
@@ -45,7 +42,7 @@ async function askForAll(cluster: Cluster, auditor: Auditor): Promise<void> {
   for (;;) {
     const askedAt = world.now;
     const taken = await cluster.ask((broker, io) =>
-      transacting(broker).checks.take(io, producers, { max: 32, waitMs: 0, isOver: () => true }),
+      broker.checks.take(io, producers, { max: 32, waitMs: 0, isOver: () => true }),
     );
     if (taken.length === 0) return;
     for (const { id, check } of taken) {

@@ -1,12 +1,13 @@
 import * as z from "zod";
 import { limits } from "../../broker/limits.ts";
+import type { SendingBroker } from "../../broker/sending-broker.ts";
 import {
   readRecallHandle,
   recallHandleChars,
   recallHandleOf,
 } from "../../broker/timers/recall-handle.ts";
 import { delayedNotFound } from "../../broker/timers/timers.ts";
-import { defineOperation } from "../operation.ts";
+import { defineOperation, type OperationContext } from "../operation.ts";
 import { name, numberText } from "../schemas.ts";
 
 const recallHandle = z.string().regex(new RegExp(`^[0-9a-f]{${recallHandleChars}}$`), {
@@ -24,7 +25,7 @@ export const recall = defineOperation({
   params: z.strictObject({ recallHandle: z.string() }),
   answers: { 204: null },
   errors: ["delayed_not_found", "recall_too_late", "outcome_unknown"],
-  async run({ broker, io }, { params }) {
+  async run({ broker, io }: OperationContext<SendingBroker>, { params }) {
     const { success, data } = recallHandle.safeParse(params.recallHandle);
     if (!success) throw delayedNotFound();
     await broker.timers.recall(io, readRecallHandle(data));

@@ -13,6 +13,11 @@ const features = [
   "seek",
   "search",
   "delayed",
+  "groups",
+  "poll",
+  "receive",
+  "dead-letters",
+  "filters",
   "transactions",
 ];
 

@@ -1,10 +1,10 @@
 import * as z from "zod";
 import { writeU32, writeU64 } from "../../broker/bytes.ts";
-import { expectQueue } from "../../broker/consuming/group-offsets.ts";
 import { BrokerError } from "../../broker/errors.ts";
 import { type PlacedBatch, placedBatches } from "../../broker/log/batch-row.ts";
 import type { RowsRead } from "../../broker/log/log-reader.ts";
 import { Damaged } from "../../broker/ports/failures.ts";
+import { expectQueue } from "../../broker/topics/queue-choice.ts";
 import { type Place, toJson } from "../message-json.ts";
 import { batchesType, defineOperation, type OperationContext } from "../operation.ts";
 import { messageOut, messageParams, pullQuery, queueParams } from "../schemas.ts";

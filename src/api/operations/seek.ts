@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { expectQueue } from "../../broker/consuming/group-offsets.ts";
+import { expectQueue } from "../../broker/topics/queue-choice.ts";
 import { defineOperation } from "../operation.ts";
 import { instantText, queueParams } from "../schemas.ts";
 

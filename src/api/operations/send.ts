@@ -4,8 +4,9 @@ import { BrokerError } from "../../broker/errors.ts";
 import { limits } from "../../broker/limits.ts";
 import { sendBatch as sendBatchTo } from "../../broker/sending/send-batch.ts";
 import { type SendResult, sendMessages } from "../../broker/sending/send-messages.ts";
+import type { SendingBroker } from "../../broker/sending-broker.ts";
 import { fromJson } from "../message-json.ts";
-import { batchType, defineOperation } from "../operation.ts";
+import { batchType, defineOperation, type OperationContext } from "../operation.ts";
 import { batchId, instant, messageIn, numberText, queueNumber, topicParams } from "../schemas.ts";
 
 const attemptMax = 1_000;
@@ -61,7 +62,7 @@ export const send = defineOperation({
     "contention",
     "outcome_unknown",
   ],
-  async run({ broker, io }, { params, body }) {
+  async run({ broker, io }: OperationContext<SendingBroker>, { params, body }) {
     const results = await sendMessages(io, broker, {
       topic: params.topic,
       messages: body.messages.map((message, index) => fromJson(message, `messages[${index}]`)),
@@ -96,7 +97,7 @@ export const sendBatch = defineOperation({
     }),
   },
   errors: send.errors,
-  async run({ broker, io }, { params, query, body }) {
+  async run({ broker, io }: OperationContext<SendingBroker>, { params, query, body }) {
     const { queue, messageGroup } = query;
     const sent = await sendBatchTo(io, broker, {
       topic: params.topic,

@@ -1,7 +1,8 @@
 import * as z from "zod";
-import { expectQueue } from "../../broker/consuming/group-offsets.ts";
 import { limits } from "../../broker/limits.ts";
+import { expectQueue } from "../../broker/topics/queue-choice.ts";
 import type { Topic } from "../../broker/topics/topic.ts";
+import { given } from "../given.ts";
 import { defineOperation } from "../operation.ts";
 import {
   flagText,
@@ -160,13 +161,4 @@ function queuesOf({ queues }: Topic): number[] {
 
 function told({ name: topic, queues, type, retentionMs, writable, createdAt }: Topic) {
   return { topic, queues, type, retentionMs, writable, createdAt };
-}
-
-/** Without the fields that are absent, for an absent field never changes anything. */
-function given<T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(
-    Object.entries(settings).filter(([, value]) => value !== undefined),
-  ) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
 }

@@ -3,7 +3,6 @@ import { fromHex, hex } from "../../broker/bytes.ts";
 import { limits } from "../../broker/limits.ts";
 import { decodeBatch } from "../../broker/log/batch.ts";
 import { recallHandleOf } from "../../broker/timers/recall-handle.ts";
-import { transacting } from "../../broker/transactions/transacting.ts";
 import {
   type Transaction,
   transactionIdChars,
@@ -75,7 +74,7 @@ export const prepare = defineOperation({
   ],
   async run({ broker, io }, { params, body }) {
     const { batchId: uuid, firstAttemptAt, checkAfterMs } = body;
-    const { id, transaction } = await transacting(broker).transactions.prepare(io, {
+    const { id, transaction } = await broker.transactions.prepare(io, {
       topic: params.topic,
       message: fromJson(body.message, "message"),
       producerGroup: body.producerGroup,
@@ -109,7 +108,7 @@ export const commitTransaction = defineOperation({
     const id = idIn(params);
     return {
       status: 200,
-      json: outcomeOf(id, await transacting(broker).transactions.commit(io, id)),
+      json: outcomeOf(id, await broker.transactions.commit(io, id)),
     };
   },
 });
@@ -129,7 +128,7 @@ export const rollBackTransaction = defineOperation({
     const id = idIn(params);
     return {
       status: 200,
-      json: outcomeOf(id, await transacting(broker).transactions.rollback(io, id)),
+      json: outcomeOf(id, await broker.transactions.rollback(io, id)),
     };
   },
 });
@@ -146,7 +145,7 @@ export const lookAtTransaction = defineOperation({
   errors: ["transaction_not_found"],
   async run({ broker, io }, { params }) {
     const id = idIn(params);
-    return { status: 200, json: told(id, await transacting(broker).transactions.look(io, id)) };
+    return { status: 200, json: told(id, await broker.transactions.look(io, id)) };
   },
 });
 
@@ -181,7 +180,7 @@ export const takeChecks = defineOperation({
   async run({ broker, io }, { params, body }) {
     const { max = limits.checksAtOnceMax, waitMs = 0 } = body ?? {};
     const isOver = () => broker.log.arrivals.closed;
-    const taken = await transacting(broker).checks.take(io, params.group, { max, waitMs, isOver });
+    const taken = await broker.checks.take(io, params.group, { max, waitMs, isOver });
     const checks = taken.map(async ({ id, transaction, batch, check }) => {
       const { topic, queue, messageId } = transaction;
       const whole = await broker.log.withContent(io, batch);
@@ -251,7 +250,7 @@ export const reviveTransaction = defineOperation({
     const id = idIn(params);
     return {
       status: 200,
-      json: outcomeOf(id, await transacting(broker).transactions.revive(io, id)),
+      json: outcomeOf(id, await broker.transactions.revive(io, id)),
     };
   },
 });
@@ -277,7 +276,7 @@ export const changeProducerGroup = defineOperation({
   answers: { 200: groupAnswer },
   errors: ["contention", "outcome_unknown"],
   async run({ broker, io }, { params: { group }, body: { checkEveryMs, checksMax } }) {
-    const changed = await transacting(broker).producerGroups.change(io, group, {
+    const changed = await broker.producerGroups.change(io, group, {
       ...(checkEveryMs === undefined ? {} : { checkEveryMs }),
       ...(checksMax === undefined ? {} : { checksMax }),
     });
@@ -296,7 +295,7 @@ export const getProducerGroup = defineOperation({
   answers: { 200: groupAnswer },
   errors: [],
   async run({ broker, io }, { params: { group } }) {
-    const settings = await transacting(broker).producerGroups.get(io, group);
+    const settings = await broker.producerGroups.get(io, group);
     return { status: 200, json: { producerGroup: group, ...settings } };
   },
 });

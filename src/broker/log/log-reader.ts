@@ -3,14 +3,15 @@ import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import { storeLimits } from "../ports/store.ts";
-import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
+import { keys, offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
 import { readArchivedRows } from "./archived-rows.ts";
 import { type BatchRow, isSeal, placedBatches, readBatchRow } from "./batch-row.ts";
+import { KeysOnce } from "./keys-once.ts";
 import type { LargeBatches } from "./large-batches.ts";
 import { readLastRow, readRowAtOrBelow } from "./queue-rows.ts";
 import { RowCache } from "./row-cache.ts";
 import { type ArchivedSegment, type DirectoryEntry, hasExpired, isIn } from "./segment.ts";
-import { giveUpReading, readsMax, type SegmentDirectory } from "./segment-directory.ts";
+import { giveUpReading, readsMax, type Seen, type SegmentDirectory } from "./segment-directory.ts";
 
 export interface ReadLimits {
   readonly messagesMax: number;
@@ -29,6 +30,14 @@ export interface RowsRead {
   readonly minOffset: number;
   /** The tail: the offset that the next message gets. Never less than the end of `rows`. */
   readonly maxOffset: number;
+}
+
+/** A place where somebody waits for a message. */
+export interface PlaceAsked {
+  readonly queue: QueueId;
+  readonly offset: number;
+  /** Whether a row is known to end there. */
+  readonly endsRow: boolean;
 }
 
 /** For so long a tail that was seen may be told as `maxOffset` of an answer that does not reach it. */
@@ -103,6 +112,38 @@ export class LogReader {
       this.#directory.forget(queue);
     }
     return await giveUpReading(io, queue);
+  }
+
+  /**
+   * Whether a message lies at each of these places. Where a row ends and nothing begins, the queue ends; of all such places
+   * one get tells. Entries of the directory that have got old are confirmed by the same get. `true` where only a read can
+   * tell.
+   */
+  async mayHold(io: Ports, places: readonly PlaceAsked[]): Promise<boolean[]> {
+    const lasts = await Promise.all(places.map(({ queue }) => this.#directory.lastSeen(io, queue)));
+    const readAt = io.clock.now();
+    const asked = new KeysOnce();
+    const looks = places.map(({ queue, offset, endsRow }, index) => {
+      const { entry, isFresh } = lasts[index] as Seen;
+      const name = queueName(queue);
+      const isEnd = endsRow || offset === entry.base || this.#isEnd(name, offset);
+      const tail = this.#tails.get(name)?.offset ?? 0;
+      if (tail > offset || entry.base > offset || !isEnd || hasExpired(entry, readAt))
+        return undefined;
+      const partition = partitions.batches(queue, { base: entry.base, part: entry.segment.part });
+      return {
+        row: asked.add({ partition, sort: offsetKey(offset) }),
+        entry: isFresh ? undefined : asked.add(keys.segment(queue, entry.base)),
+      };
+    });
+    const items = await asked.get(io);
+    return places.map(({ queue }, index) => {
+      const look = looks[index];
+      if (look === undefined) return true;
+      if (look.entry !== undefined && !this.#directory.confirm(queue, items[look.entry], readAt))
+        return true;
+      return items[look.row] !== undefined;
+    });
   }
 
   /** The rows with what lies in blobs, as many as are wanted. What cannot be read ends them, unless it comes first. */

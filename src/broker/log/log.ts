@@ -8,7 +8,13 @@ import { wakeForWork } from "../work/work-alarm.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Batch } from "./batch.ts";
 import { LargeBatches } from "./large-batches.ts";
-import { LogReader, type QueueRange, type ReadLimits, type RowsRead } from "./log-reader.ts";
+import {
+  LogReader,
+  type PlaceAsked,
+  type QueueRange,
+  type ReadLimits,
+  type RowsRead,
+} from "./log-reader.ts";
 import { type LogSettings, logSettings } from "./log-settings.ts";
 import { offsetAtTime } from "./offset-at-time.ts";
 import type { Appended } from "./pending-append.ts";
@@ -80,8 +86,13 @@ export class Log {
       const read = await this.#reader.read(io, queue, offset, options);
       const left = until - io.clock.now();
       if (read.rows.length > 0 || left <= 0 || this.arrivals.closed) return read;
-      await this.arrivals.wait(io.clock, queue, Math.min(left, this.settings.pollMs));
+      await this.arrivals.wait(io.clock, [queue], Math.min(left, this.settings.pollMs));
     }
+  }
+
+  /** Whether a message lies at each of these places, or may lie there: one read for all of them, where their ends are known. */
+  mayHold(io: Ports, places: readonly PlaceAsked[]): Promise<boolean[]> {
+    return this.#reader.mayHold(io, places);
   }
 
   /** Both ends of a queue: the offset of its first message and that of the next one to come. */

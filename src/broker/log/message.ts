@@ -101,7 +101,7 @@ function readKeys(reader: ByteReader): string[] {
 }
 
 function readProperties(reader: ByteReader): Record<string, string> {
-  const count = reader.count("properties", limits.propertiesPerMessageMax);
+  const count = reader.count("properties", limits.propertiesPerStoredMessageMax);
   // Null prototype: a property may be called __proto__.
   const properties: Record<string, string> = Object.create(null) as Record<string, string>;
   for (let index = 0; index < count; index++) {

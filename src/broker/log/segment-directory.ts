@@ -2,13 +2,17 @@ import { BrokerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { Damaged, Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import type { ScanRange } from "../ports/store.ts";
+import type { Item, ScanRange } from "../ports/store.ts";
 import { offsetKey, partitions, type QueueId, queueName } from "../schema.ts";
 import { type DirectoryEntry, hasExpired, readEntry } from "./segment.ts";
 
 /** Entries of one queue that are remembered. One of an archived segment takes some kilobytes. */
 const entriesKept = 1_024;
 
+export interface Seen {
+  readonly entry: DirectoryEntry;
+  readonly isFresh: boolean;
+}
 /** So often the directory may have changed under a reader before what does not fit is taken for damage. */
 export const readsMax = 20;
 
@@ -33,6 +37,21 @@ export class SegmentDirectory {
       known.last = (await readEntries(io, queue, { reverse: true, limit: 1 }))[0];
     }
     return known.last ?? this.#gone(queue);
+  }
+
+  /** The last segment that was seen, and whether it may be counted with: an old one has to be confirmed. */
+  async lastSeen(io: Ports, queue: QueueId): Promise<Seen> {
+    const known = this.#known(queue).last;
+    if (known === undefined) return { entry: await this.last(io, queue), isFresh: true };
+    return { entry: known, isFresh: isFresh(io, known) };
+  }
+
+  /** Takes note of a last entry as it is now. Answers whether it is still the last one. */
+  confirm(queue: QueueId, item: Item | undefined, readAt: number): boolean {
+    const entry = item && readEntry(item, readAt);
+    const isLast = entry !== undefined && !("end" in entry.segment);
+    this.#known(queue).last = isLast ? entry : undefined;
+    return isLast;
   }
 
   /** The lowest segment that the queue still has. */

@@ -1,9 +1,8 @@
-import { expectQueue } from "../consuming/group-offsets.ts";
 import { invalid } from "../errors.ts";
 import type { Message } from "../log/message.ts";
 import { checkMessage } from "../log/message-rules.ts";
 import { type Delay, deliveryTime } from "../timers/delay.ts";
-import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
+import { expectQueue, queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 
 /** A message as its sender gives it: with when and where it is to be delivered. */

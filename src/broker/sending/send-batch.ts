@@ -1,4 +1,3 @@
-import { expectQueue } from "../consuming/group-offsets.ts";
 import { invalid } from "../errors.ts";
 import { type Batch, decodeBatch, readBatch } from "../log/batch.ts";
 import { BatchFormatError } from "../log/batch-format-error.ts";
@@ -7,7 +6,7 @@ import type { Message } from "../log/message.ts";
 import { checkMessage } from "../log/message-rules.ts";
 import type { Compression } from "../ports/compression.ts";
 import type { Ports } from "../ports/ports.ts";
-import { queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
+import { expectQueue, queueOfBatch, queueOfGroup } from "../topics/queue-choice.ts";
 import type { Topic } from "../topics/topic.ts";
 import type { Topics } from "../topics/topics.ts";
 import { expectAccepted, expectFits, expectWithinRetryWindow } from "./routing.ts";

@@ -2,7 +2,7 @@ import { newVersion } from "../chance.ts";
 import { limits } from "../limits.ts";
 import type { Batch } from "../log/batch.ts";
 import type { Ports } from "../ports/ports.ts";
-import type { Item, Write } from "../ports/store.ts";
+import type { Item, Put } from "../ports/store.ts";
 import { dueAtOf, keys } from "../schema.ts";
 import {
   encodeTimer,
@@ -19,7 +19,7 @@ export interface NewTimer extends TimerTarget, TimerName {
 }
 
 /** Refused where an earlier attempt put it, whatever became of it since. */
-export function waitingPut(io: Ports, timer: NewTimer): Write {
+export function waitingPut(io: Ports, timer: NewTimer): Put {
   const { dueAt, id, batch, topic, topicId, queue, messageId } = timer;
   const record: Timer = {
     topic,

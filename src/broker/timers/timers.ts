@@ -5,7 +5,7 @@ import { limits } from "../limits.ts";
 import { keyReused, refusedOf, Superseded } from "../log/pending-append.ts";
 import { Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import type { Item, Put, Version, Write } from "../ports/store.ts";
+import type { Item, Key, Put, Version, Write } from "../ports/store.ts";
 import { keys, type MinuteShard, minuteShardName, minuteShardOf, partitions } from "../schema.ts";
 import { alarmOfMinute } from "./minute-alarm.ts";
 import { claimedEntry, isClaimed, settledEntry } from "./minute-entry.ts";
@@ -29,6 +29,15 @@ interface NewEntry {
   readonly name: string;
   readonly minuteShard: MinuteShard;
   readonly write: Put;
+}
+
+/** Timers that are put by a commit of somebody's. */
+export interface TimersAlong {
+  readonly writes: readonly Put[];
+  /** The commit was applied. */
+  applied(): void;
+  /** It was refused: what lies under its keys. */
+  refused(current: (key: Key) => Item | undefined): void;
 }
 
 /** Timers of one put: each is one write, and each minute and shard is one more. */
@@ -64,25 +73,21 @@ export class Timers {
   ): Promise<void> {
     let missing = timers;
     while (missing.length > 0) {
-      const now = io.clock.now();
-      const puts = missing.map((timer) => waitingPut(io, timer));
-      const entries = this.#entriesFor(io, missing, now);
-      const writes = [...puts, ...entries.map(({ write }) => write), ...along];
-      const deadline = Math.min(now + limits.appendDeadlineMs, until);
+      const own = this.along(io, missing);
+      const writes = [...own.writes, ...along];
+      const deadline = Math.min(io.clock.now() + limits.appendDeadlineMs, until);
       const result = await commitUntilDecided(io, writes, deadline);
       if (result.outcome === "applied") {
-        for (const { name, write } of entries) this.#unsettled.set(name, write.version);
+        own.applied();
         break;
       }
       const { current } = result;
-      const refused = refusedOf(along, current.slice(puts.length + entries.length));
+      const refused = refusedOf(along, current.slice(own.writes.length));
       if (refused.length > 0) throw new Superseded(refused);
-      entries.forEach((entry, index) => {
-        this.#learn(io, entry, current[puts.length + index]);
-      });
+      own.refused((key) => current[writes.findIndex((write) => write.key === key)]);
       missing = missing.filter((timer, index) => !isThere(timer, current[index]));
     }
-    await this.#see(io, timers);
+    await this.see(io, timers);
   }
 
   /**
@@ -131,6 +136,36 @@ export class Timers {
     return { waiting, next: undefined };
   }
 
+  /**
+   * The writes by which messages wait, for a commit: a put for each, and the entries of their minutes. Whoever makes it his
+   * own says how it went, and then calls {@link see}, before anybody is answered.
+   */
+  along(io: Ports, timers: readonly NewTimer[]): TimersAlong {
+    const entries = this.#entriesFor(io, timers, io.clock.now());
+    return {
+      writes: [
+        ...timers.map((timer) => waitingPut(io, timer)),
+        ...entries.map(({ write }) => write),
+      ],
+      applied: () => {
+        for (const { name, write } of entries) this.#unsettled.set(name, write.version);
+      },
+      refused: (current) => {
+        for (const entry of entries) this.#learn(io, entry, current(entry.write.key));
+      },
+    };
+  }
+
+  /** Has somebody there when they are due (rule 18 of the log). */
+  async see(io: Ports, timers: readonly NewTimer[]): Promise<void> {
+    const now = io.clock.now();
+    for (const timer of timers) {
+      const minuteShard = minuteShardOfTimer(timer);
+      this.onStored(minuteShard, timer.dueAt);
+      await this.#setAlarm(io, minuteShard, { isLate: timer.dueAt <= now, now });
+    }
+  }
+
   /** Of minutes that this process knows nothing of; and of those that are over, for theirs may have been removed. */
   #entriesFor(io: Ports, timers: readonly NewTimer[], now: number): NewEntry[] {
     const wanted = new Map<string, NewEntry>();
@@ -151,16 +186,6 @@ export class Timers {
     if (entry === undefined) return;
     if (isClaimed(io, entry)) this.#alarms.set(name, startOf(minuteShard.minute));
     else this.#unsettled.set(name, entry.version);
-  }
-
-  /** After the put and before the sender is answered (rule 18 of the log): has somebody there when they are due. */
-  async #see(io: Ports, timers: readonly NewTimer[]): Promise<void> {
-    const now = io.clock.now();
-    for (const timer of timers) {
-      const minuteShard = minuteShardOfTimer(timer);
-      this.onStored(minuteShard, timer.dueAt);
-      await this.#setAlarm(io, minuteShard, { isLate: timer.dueAt <= now, now });
-    }
   }
 
   /** One for the minute as it begins; for what is written after it was due another, unless one rings later anyway. */

@@ -3,7 +3,7 @@ import { readEntries } from "../log/segment-directory.ts";
 import { deleteItems } from "../log/segment-work.ts";
 import type { Ports } from "../ports/ports.ts";
 import { type Item, type ScanRange, storeLimits } from "../ports/store.ts";
-import { archivePrefix, keys, partitions, type QueueId } from "../schema.ts";
+import { archivePrefix, consumerOfKey, keys, partitions, type QueueId } from "../schema.ts";
 import { type DueWork, putWork, type Work } from "../work/work.ts";
 import type { WorkDone } from "../work/work-queue.ts";
 import type { Topic } from "./topic.ts";
@@ -48,10 +48,15 @@ async function nextItemsOf(
   io: Ports,
   deletion: TopicDeletion,
 ): Promise<readonly Pick<Item, "key">[]> {
+  const { topicId } = deletion;
+  const [consumer] = await firstItems(io, { partition: partitions.consumersOf(topicId) });
+  if (consumer !== undefined) {
+    const of = consumerOfKey(topicId, consumer.key.sort);
+    const states = await firstItems(io, { partition: partitions.queueStates(of) });
+    return states.length > 0 ? states : [consumer];
+  }
   for (let queue = 0; queue < deletion.queues; queue++) {
-    const id: QueueId = { topicId: deletion.topicId, queue };
-    const offsets = await firstItems(io, { partition: partitions.groupOffsets(id) });
-    if (offsets.length > 0) return offsets;
+    const id: QueueId = { topicId, queue };
     // The last segment and its last rows first: a reader who is late sees a queue that is shorter, never one with a hole.
     const [entry] = await readEntries(io, id, { reverse: true, limit: 1 });
     if (entry === undefined) continue;

@@ -28,11 +28,15 @@ const decoder = new TextDecoder();
 export class Topics {
   readonly #known = new Map<string, { readonly topic: Topic; readonly readAt: number }>();
 
-  /** Makes a topic with the first directory entry of each queue, in one commit. Absent settings take the default, or what is there. */
+  /**
+   * Makes a topic with the first directory entry of each queue, in one commit. Absent settings take the default, or what is
+   * there. `initial` is what a new topic gets and one that is there need not have.
+   */
   async ensure(
     io: Ports,
     name: string,
     wanted: Partial<TopicSettings>,
+    initial: Partial<TopicSettings> = {},
   ): Promise<{ readonly topic: Topic; readonly created: boolean }> {
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       const [existing, lastId] = await io.store.get([keys.topic(name), keys.lastTopicId]);
@@ -41,6 +45,7 @@ export class Topics {
       const createdAt = io.clock.now();
       const topic: Topic = {
         ...defaultTopicSettings,
+        ...initial,
         ...wanted,
         name,
         id: nextId(lastId),
@@ -99,16 +104,23 @@ export class Topics {
 
   /**
    * The topic, as it was at most `topicAgeMsMax` ago. Whoever knows of an id that it has had asks for none that is older: the
-   * one that is remembered may have been deleted and made again since.
+   * one that is remembered may have been deleted and made again since. Throws `topic_not_found`.
    */
   async get(io: Ports, name: string, idMin = 0): Promise<Topic> {
+    return (await this.find(io, name, idMin)) ?? topicOf(undefined, name);
+  }
+
+  async find(io: Ports, name: string, idMin = 0): Promise<Topic | undefined> {
     const known = this.#known.get(name);
     const readAt = io.clock.now();
     const isFresh = known !== undefined && readAt - known.readAt < limits.topicAgeMsMax;
     if (isFresh && known.topic.id >= idMin) return known.topic;
     const [item] = await io.store.get([keys.topic(name)]);
-    if (item === undefined) this.#known.delete(name);
-    const topic = topicOf(item, name);
+    if (item === undefined) {
+      this.#known.delete(name);
+      return undefined;
+    }
+    const topic = decodeTopic(item.value);
     this.#remember(topic, readAt);
     return topic;
   }
@@ -125,9 +137,9 @@ export class Topics {
     readonly damaged: string[];
     readonly next: string | undefined;
   }> {
-    // The lowest name above another is that one with a zero byte behind it.
-    const from = after === undefined ? {} : { from: utf8(`${after}\0`) };
-    const page = await io.store.scan({ partition: partitions.topics, limit, ...from });
+    // The lowest name above another is that one with a zero byte behind it. Topics of the system begin with %.
+    const from = utf8(after === undefined ? "&" : `${after}\0`);
+    const page = await io.store.scan({ partition: partitions.topics, limit, from });
     const topics: Topic[] = [];
     const damaged: string[] = [];
     for (const { key, value } of page.items) {

@@ -33,7 +33,14 @@ export type Work =
       readonly round: 1 | 2;
     }
   /** Looks after the half messages of a producer group that nobody ends. */
-  | { readonly kind: "check-back"; readonly producerGroup: string };
+  | { readonly kind: "check-back"; readonly producerGroup: string }
+  /** Deletes all that belonged to a consumer group, in these topics. */
+  | {
+      readonly kind: "delete-group";
+      readonly groupId: number;
+      readonly name: string;
+      readonly topicIds: readonly number[];
+    };
 
 export interface DueWork {
   readonly dueAt: number;
@@ -50,7 +57,8 @@ function keyOf({ dueAt, work }: DueWork) {
 
 function subjectOf(work: Work): number | string {
   if (work.kind === "drop-large") return work.day;
-  return work.kind === "check-back" ? work.producerGroup : work.topicId;
+  if (work.kind === "check-back") return work.producerGroup;
+  return work.kind === "delete-group" ? work.groupId : work.topicId;
 }
 
 export function putWork(io: Ports, due: DueWork): Write {

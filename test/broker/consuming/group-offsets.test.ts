@@ -78,10 +78,10 @@ describe("the lag of a group", () => {
     }
     await commit(broker, io, topic, { 0: 1, 2: 6 });
     expect(await broker.groupOffsets.lag(io, broker.log, "billing", topic)).toEqual([
-      { queue: 0, committed: 1, max: 3, lag: 2 },
-      { queue: 1, committed: undefined, max: 2, lag: 2 },
-      { queue: 2, committed: 6, max: 0, lag: 0 },
-      { queue: 3, committed: undefined, max: 0, lag: 0 },
+      { queue: 0, committed: 1, max: 3, lag: 2, inFlight: 0 },
+      { queue: 1, committed: undefined, max: 2, lag: 2, inFlight: 0 },
+      { queue: 2, committed: 6, max: 0, lag: 0, inFlight: 0 },
+      { queue: 3, committed: undefined, max: 0, lag: 0, inFlight: 0 },
     ]);
   });
 });

@@ -9,7 +9,6 @@ import type { Ports } from "../../../src/broker/ports/ports.ts";
 import { partitions, type QueueId } from "../../../src/broker/schema.ts";
 import type { OutgoingMessage } from "../../../src/broker/sending/outgoing-message.ts";
 import { sendMessages } from "../../../src/broker/sending/send-messages.ts";
-import { transacting } from "../../../src/broker/transactions/transacting.ts";
 import { listTransactions } from "../../../src/broker/transactions/transaction-list.ts";
 import type { PrepareRequest } from "../../../src/broker/transactions/transactions.ts";
 import { refusalOf } from "../../support/code-of.ts";
@@ -26,13 +25,13 @@ describe("a transaction", () => {
     const { io, broker, others, queue } = await world();
     const { id } = await prepare(io, broker);
     expect(await messagesIn(io, broker, queue)).toEqual([]);
-    const first = await transacting(broker).transactions.commit(io, id);
+    const first = await broker.transactions.commit(io, id);
     expect(first).toMatchObject({ state: "COMMITTED", topic: "orders", queue: 0, offset: 0 });
     await send(io, broker);
     io.clock.pass(day);
     for (const each of [broker, ...others, new Broker(io)]) {
-      expect(await transacting(each).transactions.commit(io, id)).toEqual(first);
-      expect(await refusalOf(transacting(each).transactions.rollback(io, id))).toMatchObject({
+      expect(await each.transactions.commit(io, id)).toEqual(first);
+      expect(await refusalOf(each.transactions.rollback(io, id))).toMatchObject({
         code: "transaction_ended",
         state: "COMMITTED",
         topic: "orders",
@@ -48,12 +47,12 @@ describe("a transaction", () => {
     const { io, broker, others, queue } = await world();
     const { id } = await prepare(io, broker);
     for (const each of [broker, ...others])
-      expect(await transacting(each).transactions.rollback(io, id)).toMatchObject({
+      expect(await each.transactions.rollback(io, id)).toMatchObject({
         state: "ROLLED_BACK",
       });
     const ended = { code: "transaction_ended", state: "ROLLED_BACK" };
     for (const each of [broker, ...others])
-      expect(await refusalOf(transacting(each).transactions.commit(io, id))).toMatchObject(ended);
+      expect(await refusalOf(each.transactions.commit(io, id))).toMatchObject(ended);
     expect(await messagesIn(io, broker, queue)).toEqual([]);
   });
 
@@ -63,11 +62,11 @@ describe("a transaction", () => {
       const { id } = await prepare(io, broker);
       const asked = Array.from({ length: 10 }, (_, index) => {
         const each = [broker, ...others][(index + seed) % 3] as Broker;
-        const { transactions } = transacting(each);
+        const { transactions } = each;
         return index % 2 === 0 ? transactions.commit(io, id) : transactions.rollback(io, id);
       });
       const told = await Promise.allSettled(asked);
-      const { state } = await transacting(broker).transactions.look(io, id);
+      const { state } = await broker.transactions.look(io, id);
       told.forEach((each, index) => {
         const wanted = index % 2 === 0 ? "COMMITTED" : "ROLLED_BACK";
         if (wanted === state) expect(each).toMatchObject({ value: { state } });
@@ -84,14 +83,14 @@ describe("a transaction", () => {
     const { id } = await prepare(io, broker, once);
     io.clock.pass(second);
     expect((await prepare(io, others[0] as Broker, once)).id).toEqual(id);
-    await transacting(broker).transactions.commit(io, id);
+    await broker.transactions.commit(io, id);
     expect((await prepare(io, new Broker(io), once)).transaction.state).toBe("COMMITTED");
 
     const mine = { message: { messageId: "order-17" } };
     const named = await prepare(io, broker, mine);
     io.clock.pass(minute);
     expect(await prepare(io, others[0] as Broker, mine)).toEqual(named);
-    await transacting(broker).transactions.rollback(io, named.id);
+    await broker.transactions.rollback(io, named.id);
     expect((await prepare(io, others[1] as Broker, mine)).transaction.state).toBe("ROLLED_BACK");
     expect(await messagesIn(io, broker, queue)).toHaveLength(1);
 
@@ -120,11 +119,11 @@ describe("a transaction", () => {
       io.clock.pass(day);
       await sweeps(io, broker);
     }
-    expect(await transacting(broker).transactions.look(io, id)).toMatchObject({
+    expect(await broker.transactions.look(io, id)).toMatchObject({
       state: "DISCARDED",
     });
-    await transacting(broker).transactions.revive(io, id);
-    await transacting(broker).transactions.commit(io, id);
+    await broker.transactions.revive(io, id);
+    await broker.transactions.commit(io, id);
     const { rows } = await broker.log.read(io, queue, 0, {
       messagesMax: 1,
       bytesMax: 4_000_000,
@@ -141,10 +140,10 @@ describe("a transaction", () => {
     await broker.deleteTopic(io, "orders", { force: true });
     await broker.topics.ensure(io, "orders", { queues: 1 });
     for (const each of [broker, new Broker(io)])
-      expect(await refusalOf(transacting(each).transactions.commit(io, one.id))).toMatchObject({
+      expect(await refusalOf(each.transactions.commit(io, one.id))).toMatchObject({
         code: "topic_not_found",
       });
-    expect(await transacting(broker).transactions.rollback(io, two.id)).toMatchObject({
+    expect(await broker.transactions.rollback(io, two.id)).toMatchObject({
       state: "ROLLED_BACK",
     });
   });
@@ -152,11 +151,11 @@ describe("a transaction", () => {
   it("is forgotten a week after it ended", async () => {
     const { io, broker } = await world();
     const { id } = await prepare(io, broker);
-    await transacting(broker).transactions.commit(io, id);
+    await broker.transactions.commit(io, id);
     io.clock.pass(limits.transactionKeptMs - second);
-    expect((await transacting(broker).transactions.look(io, id)).state).toBe("COMMITTED");
+    expect((await broker.transactions.look(io, id)).state).toBe("COMMITTED");
     io.clock.pass(2 * second);
-    expect(await refusalOf(transacting(broker).transactions.commit(io, id))).toMatchObject({
+    expect(await refusalOf(broker.transactions.commit(io, id))).toMatchObject({
       code: "transaction_not_found",
     });
   });
@@ -169,11 +168,11 @@ describe("a transaction", () => {
       await commit(writes, until);
       return { outcome: "unknown" };
     };
-    expect(await refusalOf(transacting(broker).transactions.commit(io, id))).toMatchObject({
+    expect(await refusalOf(broker.transactions.commit(io, id))).toMatchObject({
       code: "outcome_unknown",
     });
     io.store.commit = commit;
-    expect(await transacting(broker).transactions.commit(io, id)).toMatchObject({ offset: 0 });
+    expect(await broker.transactions.commit(io, id)).toMatchObject({ offset: 0 });
     expect(await messagesIn(io, broker, queue)).toHaveLength(1);
   });
 });
@@ -187,12 +186,12 @@ describe("transactional, delayed and ordered in one message", () => {
     });
     io.clock.pass(4 * second);
     const committedAt = io.clock.now();
-    const first = await transacting(broker).transactions.commit(io, transactional.id);
+    const first = await broker.transactions.commit(io, transactional.id);
     const deliverAt = committedAt + 10 * second;
     expect(first).toMatchObject({ state: "COMMITTED", deliverAt });
     io.clock.pass(second);
     for (const each of others)
-      expect(await transacting(each).transactions.commit(io, transactional.id)).toEqual(first);
+      expect(await each.transactions.commit(io, transactional.id)).toEqual(first);
     await send(io, broker, { messageGroup, tag: "at once" });
     io.clock.pass(8 * second);
     await broker.walker.deliverDue(io);
@@ -206,7 +205,7 @@ describe("transactional, delayed and ordered in one message", () => {
     expect(await tags()).toEqual(["at once", "delayed", "later"]);
     const [, delivered] = await messagesIn(io, broker, queue);
     expect(delivered).toMatchObject({ messageId: first.messageId, messageGroup });
-    expect(await transacting(broker).transactions.commit(io, transactional.id)).toEqual(first);
+    expect(await broker.transactions.commit(io, transactional.id)).toEqual(first);
   });
 
   it("is delivered at its instant, or at once where that has passed at the commit", async () => {
@@ -216,11 +215,11 @@ describe("transactional, delayed and ordered in one message", () => {
       await prepare(io, broker, { message: { deliverAt } }),
       await prepare(io, broker, { message: { deliverAt } }),
     ];
-    expect(await transacting(broker).transactions.commit(io, early.id)).toMatchObject({
+    expect(await broker.transactions.commit(io, early.id)).toMatchObject({
       deliverAt,
     });
     io.clock.pass(5 * second);
-    expect(await transacting(broker).transactions.commit(io, late.id)).toMatchObject({ offset: 0 });
+    expect(await broker.transactions.commit(io, late.id)).toMatchObject({ offset: 0 });
     await broker.walker.deliverDue(io);
     expect(await messagesIn(io, broker, queue)).toHaveLength(2);
   });
@@ -229,7 +228,7 @@ describe("transactional, delayed and ordered in one message", () => {
     const { io, broker, others, queue } = await world();
     const { id } = await prepare(io, broker, { message: { delayMs: second } });
     const told = await Promise.all(
-      [broker, ...others, broker].map((each) => transacting(each).transactions.commit(io, id)),
+      [broker, ...others, broker].map((each) => each.transactions.commit(io, id)),
     );
     for (const each of told) expect(each).toEqual(told[0]);
     io.clock.pass(minute);
@@ -240,7 +239,7 @@ describe("transactional, delayed and ordered in one message", () => {
   it("never waits once it is rolled back", async () => {
     const { io, broker, queue } = await world();
     const { id } = await prepare(io, broker, { message: { delayMs: second, messageGroup: "g" } });
-    await transacting(broker).transactions.rollback(io, id);
+    await broker.transactions.rollback(io, id);
     io.clock.pass(minute);
     await broker.sweep(io);
     expect(await messagesIn(io, broker, queue)).toEqual([]);
@@ -262,21 +261,21 @@ describe("a check", () => {
       io.clock.pass(100);
     }
     expect(await take(io, broker)).toEqual([]);
-    expect(await transacting(broker).transactions.look(io, id)).toMatchObject({
+    expect(await broker.transactions.look(io, id)).toMatchObject({
       state: "DISCARDED",
     });
     const ended = { code: "transaction_ended", state: "DISCARDED" };
-    expect(await refusalOf(transacting(broker).transactions.commit(io, id))).toMatchObject(ended);
-    expect(await refusalOf(transacting(broker).transactions.rollback(io, id))).toMatchObject(ended);
+    expect(await refusalOf(broker.transactions.commit(io, id))).toMatchObject(ended);
+    expect(await refusalOf(broker.transactions.rollback(io, id))).toMatchObject(ended);
   });
 
   it("is not made where a transaction ended, before or after somebody was asked", async () => {
     const { io, broker } = await world();
     const [one, two] = [await prepare(io, broker), await prepare(io, broker)];
-    await transacting(broker).transactions.commit(io, one.id);
+    await broker.transactions.commit(io, one.id);
     io.clock.pass(10 * second);
     expect(await take(io, broker)).toMatchObject([{ id: two.id }]);
-    await transacting(broker).transactions.rollback(io, two.id);
+    await broker.transactions.rollback(io, two.id);
     io.clock.pass(minute);
     expect(await take(io, broker)).toEqual([]);
     await sweeps(io, broker);
@@ -293,7 +292,7 @@ describe("a check", () => {
     expect(await take(io, broker)).toMatchObject([{ id, check: 1 }]);
     io.clock.pass(12 * 60 * minute);
     await sweeps(io, broker);
-    expect(await transacting(broker).transactions.look(io, id)).toMatchObject({
+    expect(await broker.transactions.look(io, id)).toMatchObject({
       state: "DISCARDED",
     });
     await sweeps(io, broker);
@@ -302,7 +301,7 @@ describe("a check", () => {
 
   it("is made again for one that was revived, from the first", async () => {
     const { io, broker } = await world();
-    await transacting(broker).producerGroups.change(io, "shop", {
+    await broker.producerGroups.change(io, "shop", {
       checksMax: 2,
       checkEveryMs: second,
     });
@@ -311,15 +310,15 @@ describe("a check", () => {
       io.clock.pass(10 * second);
       await take(io, broker);
     }
-    expect((await transacting(broker).transactions.look(io, id)).state).toBe("DISCARDED");
+    expect((await broker.transactions.look(io, id)).state).toBe("DISCARDED");
     io.clock.pass(6 * day);
     await sweeps(io, broker);
-    await transacting(broker).transactions.revive(io, id);
-    await transacting(broker).transactions.revive(io, id);
+    await broker.transactions.revive(io, id);
+    await broker.transactions.revive(io, id);
     await sweeps(io, broker);
     expect(await take(io, broker)).toMatchObject([{ id, check: 1 }]);
-    expect(await transacting(broker).transactions.commit(io, id)).toMatchObject({ offset: 0 });
-    expect(await refusalOf(transacting(broker).transactions.revive(io, id))).toMatchObject({
+    expect(await broker.transactions.commit(io, id)).toMatchObject({ offset: 0 });
+    expect(await refusalOf(broker.transactions.revive(io, id))).toMatchObject({
       code: "transaction_ended",
     });
     io.clock.pass(minute);
@@ -329,7 +328,7 @@ describe("a check", () => {
 
   it("is discarded by a sweep where those who were asked are gone", async () => {
     const { io, broker } = await world();
-    await transacting(broker).producerGroups.change(io, "shop", {
+    await broker.producerGroups.change(io, "shop", {
       checksMax: 1,
       checkEveryMs: second,
     });
@@ -341,7 +340,7 @@ describe("a check", () => {
     io.clock.pass(10 * minute);
     await sweeps(io, new Broker(io));
     for (const { id } of all)
-      expect((await transacting(broker).transactions.look(io, id)).state).toBe("DISCARDED");
+      expect((await broker.transactions.look(io, id)).state).toBe("DISCARDED");
     await sweeps(io, broker);
     expect(await leftOvers(io)).toEqual([]);
   });
@@ -350,7 +349,7 @@ describe("a check", () => {
     const { io, broker } = await world();
     const { id } = await prepare(io, broker);
     const began = io.clock.now();
-    const taken = await transacting(broker).checks.take(io, "shop", {
+    const taken = await broker.checks.take(io, "shop", {
       max: 1,
       waitMs: 20 * second,
       isOver: () => false,
@@ -376,7 +375,7 @@ describe("transactions", () => {
     const all = [];
     for (let number = 0; number < 60; number++)
       all.push(await prepare(io, broker, { producerGroup: number < 50 ? "shop" : "others" }));
-    for (const { id } of all.slice(0, 10)) await transacting(broker).transactions.commit(io, id);
+    for (const { id } of all.slice(0, 10)) await broker.transactions.commit(io, id);
     const names = async (request: object) => {
       const found: string[] = [];
       let from: Uint8Array | undefined;
@@ -407,19 +406,17 @@ describe("transactions", () => {
       return usage.writeUnits;
     };
     const body = { message: { body: new Uint8Array(300) } };
-    await prepare(io, broker, body).then(({ id }) =>
-      transacting(broker).transactions.commit(io, id),
-    );
+    await prepare(io, broker, body).then(({ id }) => broker.transactions.commit(io, id));
     const [one, two] = [await prepare(io, broker, body), await prepare(io, broker, body)];
     const asked = await prepare(io, broker, { ...body, checkAfterMs: second });
     await prepare(io, broker, { message: { delayMs: minute } }).then(({ id }) =>
-      transacting(broker).transactions.commit(io, id),
+      broker.transactions.commit(io, id),
     );
     const table = {
       prepare: await units((own) => prepare(own, broker, body)),
-      commit: await units((own) => transacting(broker).transactions.commit(own, one.id)),
-      "commit again": await units((own) => transacting(broker).transactions.commit(own, one.id)),
-      rollback: await units((own) => transacting(broker).transactions.rollback(own, two.id)),
+      commit: await units((own) => broker.transactions.commit(own, one.id)),
+      "commit again": await units((own) => broker.transactions.commit(own, one.id)),
+      rollback: await units((own) => broker.transactions.rollback(own, two.id)),
       check: await units(async (own) => {
         io.clock.pass(2 * second);
         expect(await take(own, broker)).toMatchObject([{ id: asked.id }]);
@@ -451,7 +448,7 @@ type Given = Partial<Omit<PrepareRequest, "message">> & {
 };
 
 function prepare(io: Ports, broker: Broker, given: Given = {}) {
-  return transacting(broker).transactions.prepare(io, {
+  return broker.transactions.prepare(io, {
     topic: "orders",
     producerGroup: "shop",
     ...given,
@@ -465,7 +462,7 @@ function send(io: Ports, broker: Broker, message: Partial<OutgoingMessage> = { q
 }
 
 function take(io: Ports, broker: Broker, group = "shop") {
-  return transacting(broker).checks.take(io, group, { max: 32, waitMs: 0, isOver: () => false });
+  return broker.checks.take(io, group, { max: 32, waitMs: 0, isOver: () => false });
 }
 
 /** As often as work comes again by itself. */

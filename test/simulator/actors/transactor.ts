@@ -1,6 +1,5 @@
 import { hex, utf8 } from "../../../src/broker/bytes.ts";
 import { crc32c } from "../../../src/broker/crc32c.ts";
-import { transacting } from "../../../src/broker/transactions/transacting.ts";
 import type { Transaction } from "../../../src/broker/transactions/transaction.ts";
 import type { Auditor, SendAttempt } from "../auditor.ts";
 import type { Client } from "../client.ts";
@@ -26,7 +25,7 @@ export function checker(auditor: Auditor) {
       const askedAt = client.world.now;
       const max = dice.between(1, 8);
       const reply = await client.call("takeChecks", (broker, io) =>
-        transacting(broker).checks.take(io, producers, { max, waitMs: 0, isOver: () => true }),
+        broker.checks.take(io, producers, { max, waitMs: 0, isOver: () => true }),
       );
       const toldAt = client.world.now;
       for (const { id, check } of reply.outcome === "ok" ? reply.value : []) {
@@ -72,7 +71,7 @@ async function transact(
   for (let attempt = 1; ; attempt++) {
     const reply = await client.call(
       "prepare",
-      (broker, io) => transacting(broker).transactions.prepare(io, request()),
+      (broker, io) => broker.transactions.prepare(io, request()),
       { repeatable: true },
     );
     if (reply.outcome === "ok") break;
@@ -113,7 +112,7 @@ async function end(
   }
   const reply = await client.call(
     `${verb} transaction`,
-    (broker, io) => transacting(broker).transactions[verb](io, id),
+    (broker, io) => broker.transactions[verb](io, id),
     { repeatable: true },
   );
   const by = client.name;

@@ -56,9 +56,9 @@ export const mutantsOfReadingAndRecords: readonly Mutant[] = [
     name: "a commit of offsets that may go back",
     patches: [
       {
-        file: "src/broker/consuming/group-offsets.ts",
-        find: "return before >= next ? { unchanged: before } : { value, result: next };",
-        replace: "return before === next ? { unchanged: before } : { value, result: next };",
+        file: "src/broker/consuming/settle-state.ts",
+        find: "  if (next > state.next) {",
+        replace: "  if (next !== state.next) {",
       },
     ],
   },
