@@ -72,10 +72,10 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   await world.runTo(Math.max(world.now, world.quietUntil) + restMs);
   for (const client of clients) client.retire();
   await readEverything(cluster, auditor, scenario);
+  await consumeEverything(cluster, auditor.consumption);
   // What is delayed is not asked about for days.
   const isAsked = seed % 2 === 0 || auditor.delayed.size > 0;
   await transactionsEnd(cluster, auditor, { isAsked });
-  await consumeEverything(cluster, auditor.consumption);
   await afterAllIsDue(cluster, auditor, scenario);
   auditor.leftBehind.push(...(await afterDays(cluster)));
 

@@ -141,7 +141,7 @@ export const resetOffsets = defineOperation({
   async run({ broker, io }, { params, body }) {
     const { group } = params;
     const topic = await broker.topics.get(io, params.topic);
-    await broker.groups.get(io, group);
+    await broker.groups.getNow(io, group);
     if (body.force !== true && body.dryRun !== true) await broker.expectNoMembers(io, group);
     const { to, ifOffsets, dryRun } = body;
     const point: ResetPoint =

@@ -53,7 +53,7 @@ export const getGroup = defineOperation({
   answers: { 200: groupAnswer },
   errors: ["group_not_found"],
   async run({ broker, io }, { params }) {
-    return { status: 200, json: told(await broker.groups.get(io, params.group)) };
+    return { status: 200, json: told(await broker.groups.getNow(io, params.group)) };
   },
 });
 

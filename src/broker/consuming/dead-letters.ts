@@ -48,7 +48,7 @@ export async function listDeadLetters(
   readonly min: number;
   readonly max: number;
 }> {
-  const own = await ownDeadLetters(io, parts, await parts.groups.get(io, name));
+  const own = await ownDeadLetters(io, parts, await parts.groups.getNow(io, name));
   if (own === undefined) return { deadLetters: [], nextOffset: offset ?? 0, min: 0, max: 0 };
   const range = await parts.log.range(io, own.queue);
   const from = offset ?? range.min;
@@ -85,7 +85,7 @@ export async function redrive(
   parts: ConsumingParts,
   { group: name, max, filter = "*", dryRun = false }: RedriveRequest,
 ): Promise<{ readonly moved: number; readonly remaining: number }> {
-  const group = await parts.groups.get(io, name);
+  const group = await parts.groups.getNow(io, name);
   const own = await ownDeadLetters(io, parts, group);
   if (own === undefined) return { moved: 0, remaining: 0 };
   let moved = 0;

@@ -66,6 +66,12 @@ export class Groups {
     throw groupNotFound(name);
   }
 
+  /** The group as it is. Throws `group_not_found`. */
+  async getNow(io: Ports, name: string): Promise<Group> {
+    this.#known.delete(name);
+    return await this.get(io, name);
+  }
+
   async find(io: Ports, name: string): Promise<Group | undefined> {
     const known = this.#known.get(name);
     const readAt = io.clock.now();

@@ -140,7 +140,7 @@ export class Members {
     readonly generation: number;
     readonly members: readonly (Member & { readonly assignments: Membership["assignments"] })[];
   }> {
-    const group = await this.#groups.get(io, name);
+    const group = await this.#groups.getNow(io, name);
     const { members, shares } = await this.#read(io, group);
     return {
       generation: shares.generation,
