@@ -7,8 +7,8 @@
  * another one started. One message in ten is given back once, one in a hundred always (maxAttempts 4). At the end each
  * message is acknowledged or a dead letter, dead letters are those that always fail and were given out four times, and
  * what was given out again had been given back, or its holder was killed. With `--orderly 1` messages belong to 1,000
- * message groups, and no message of a group is given out after one that comes behind it was acknowledged. Control: a
- * server that forgets what a dead consumer held.
+ * message groups, and no message of a group is given out after one that comes behind it was acknowledged. Controls: a
+ * server that forgets what a dead consumer held, and one that gives out what somebody holds.
  */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -33,7 +33,8 @@ const maxAttempts = 4;
 const chains = 1_000;
 
 const commandLine = readCommandLine("consume-kills", { messages: 200_000, kills: 30, orderly: 0 });
-const { controlOnly, random, messages, kills } = commandLine;
+const { controlOnly, random } = commandLine;
+const whole: Size = { messages: commandLine.messages, kills: commandLine.kills };
 const orderly = commandLine.orderly === 1;
 
 interface Given {
@@ -80,7 +81,7 @@ function kindOf(index: number): string {
   return index % 10 === 3 ? "once" : "fine";
 }
 
-async function send(url: string): Promise<void> {
+async function send(url: string, messages: number): Promise<void> {
   const batch = 500;
   for (let first = 0; first < messages; first += batch) {
     const size = Math.min(batch, messages - first);
@@ -117,7 +118,15 @@ function startConsumer(url: string, number: number, ledger: Ledger) {
   };
 }
 
-async function run(patches: readonly Patch[]): Promise<readonly string[]> {
+interface Size {
+  readonly messages: number;
+  readonly kills: number;
+}
+
+async function run(
+  patches: readonly Patch[],
+  { messages, kills }: Size,
+): Promise<readonly string[]> {
   const bundle = await buildServer("consume-kills", patches);
   return withFolder(async (data) => {
     const server = await ServerProcess.start({ bundle, data });
@@ -126,7 +135,7 @@ async function run(patches: readonly Patch[]): Promise<readonly string[]> {
     const settings = { retryMs: [200, 500, 1_000], maxAttempts, orderly };
     await callJson(url, "PUT", `/v1/groups/${group}`, settings);
     const sentAt = Date.now();
-    await send(url);
+    await send(url, messages);
     say(`  ${messages} messages sent in ${((Date.now() - sentAt) / 1_000).toFixed(1)} s`);
     const ledger = new Ledger();
     let started = 0;
@@ -157,7 +166,7 @@ async function run(patches: readonly Patch[]): Promise<readonly string[]> {
       `/v1/groups/${group}/lag/${topic}`,
     );
     for (const each of living) await each.kill();
-    const violations = [...judgeFates(ledger, await deadLetters(url))];
+    const violations = [...judgeFates(messages, ledger, await deadLetters(url))];
     if (lag.total > 0) violations.push(`${lag.total} messages are left`);
     say(`  ${killed} kills, ${ledger.acknowledged} acknowledged, ${seconds.toFixed(0)} s`);
     await server.stop();
@@ -182,7 +191,11 @@ async function deadLetters(url: string): Promise<Map<string, number>> {
   }
 }
 
-function* judgeFates(ledger: Ledger, dead: ReadonlyMap<string, number>): Generator<string> {
+function* judgeFates(
+  messages: number,
+  ledger: Ledger,
+  dead: ReadonlyMap<string, number>,
+): Generator<string> {
   let twice = 0;
   for (let index = 0; index < messages; index++) {
     const id = String(index);
@@ -197,18 +210,18 @@ function* judgeFates(ledger: Ledger, dead: ReadonlyMap<string, number>): Generat
     for (let place = 1; place < sorted.length; place++) {
       const holder = sorted[place - 1] as Given;
       const gaveBack = nacks.some(({ by, at }) => by === holder.by && at >= holder.at - 50);
-      const died = ledger.killedAt.get(holder.by);
-      // Whoever is killed may have given it back without telling.
-      if (gaveBack || died !== undefined || orderly) continue;
+      const died = ledger.killedAt.get(holder.by) ?? Number.POSITIVE_INFINITY;
+      // He held it when he was killed, or his time was over before he told that he had given it back.
+      if (gaveBack || died <= (sorted[place] as Given).at) continue;
       twice++;
       if (twice <= 5) yield `${id} was given out again although its holder lived`;
     }
   }
-  if (orderly) yield* outOfOrder(ledger);
+  if (orderly) yield* outOfOrder(messages, ledger);
 }
 
 /** A message that is given out after one behind it in its group was acknowledged. */
-function* outOfOrder(ledger: Ledger): Generator<string> {
+function* outOfOrder(messages: number, ledger: Ledger): Generator<string> {
   for (let chain = 0; chain < chains; chain++) {
     let lowestAck = Number.POSITIVE_INFINITY;
     const indices: number[] = [];
@@ -227,21 +240,30 @@ const forgets: readonly Patch[] = [
   {
     file: "src/broker/consuming/give-out.ts",
     find: "      if (delivery !== undefined && delivery.until > this.#now) {",
-    replace: "      if (delivery !== undefined && delivery.held) {",
+    replace: "      if (delivery !== undefined && (delivery.held || delivery.until > this.#now)) {",
+  },
+];
+const impatient: readonly Patch[] = [
+  {
+    file: "src/broker/consuming/give-out.ts",
+    find: "    const until = this.#now + this.#wanted.invisibleMs;",
+    replace: "    const until = this.#now + 1;",
   },
 ];
 
-let isFine = true;
-if (!controlOnly) {
-  const found = await run([]);
-  isFine = judge(
+const isFine =
+  controlOnly ||
+  judge(
     "every message is acknowledged or dead, given out again only where it had to be",
-    found.length === 0,
+    (await run([], whole)).length === 0,
   );
-}
-if (controlOnly) {
-  const caught = await run(forgets);
-  isFine =
-    judge("a server that forgets what dead consumers held is caught", caught.length > 0) && isFine;
-}
-finish(isFine);
+const few = { messages: Math.min(whole.messages, 20_000), kills: Math.min(whole.kills, 5) };
+const forgotten = judge(
+  "a server that forgets what dead consumers held is caught",
+  (await run(forgets, few)).length > 0,
+);
+const doubled = judge(
+  "a server that gives out what somebody holds is caught",
+  (await run(impatient, few)).length > 0,
+);
+finish(isFine && forgotten && doubled);

@@ -37,7 +37,10 @@ async function slice(turn: (connection: number) => Promise<number>): Promise<num
   let messages = 0;
   await Promise.all(
     Array.from({ length: connections }, async (_, connection) => {
-      while (performance.now() < endsAt) messages += await turn(connection);
+      while (performance.now() < endsAt) {
+        const got = await turn(connection);
+        messages += got;
+      }
     }),
   );
   return messages / ((performance.now() - began) / 1_000);
@@ -79,6 +82,7 @@ const ratio = await withFolder(async (data) => {
   const [pulls, receives]: [number[], number[]] = [[], []];
   for (let round = 0; round < slices; round++) {
     pulls.push(await slice(pull));
+    await callJson(url, "POST", `/v1/groups/g/reset/${topic}`, { to: "earliest" });
     receives.push(await slice(receive));
   }
   const units = await post("receive", { topic, max: batch });

@@ -32,7 +32,7 @@ const tell = (kind, at, ids) => {
   if (ids.length > 0) process.stdout.write(`${kind} ${at} ${ids.join(" ")}\n`);
 };
 
-async function settle(verb, messages) {
+async function settle(verb, messages, more = {}) {
   if (messages.length === 0) return;
   const startedAt = Date.now();
   tell(
@@ -40,7 +40,10 @@ async function settle(verb, messages) {
     startedAt,
     messages.map(({ id }) => id),
   );
-  const { json } = await post(verb, { receiptHandles: messages.map((each) => each.receiptHandle) });
+  const { json } = await post(verb, {
+    receiptHandles: messages.map((each) => each.receiptHandle),
+    ...more,
+  });
   const results = json.results ?? json.details?.results ?? [];
   const done = messages.filter((_, index) => results[index]?.status === "OK");
   tell(
@@ -78,11 +81,8 @@ async function work() {
     // In an orderly group what comes behind one that failed is given back, too, and comes behind it again.
     await settle("ack", acked);
     await settle("nack", back);
-    if (orderly) {
-      const left = given.filter((each) => !acked.includes(each) && !back.includes(each));
-      if (left.length > 0)
-        await post("nack", { receiptHandles: left.map((each) => each.receiptHandle), delayMs: 0 });
-    }
+    const left = given.filter((each) => !acked.includes(each) && !back.includes(each));
+    await settle("nack", left, { delayMs: 0 });
   }
 }
 

@@ -86,6 +86,11 @@ export class QueueStates {
     return states;
   }
 
+  /** Whether a commit of this state is under way here: who comes now waits for that one first. */
+  isBusy(consumer: ConsumerId, place: number): boolean {
+    return this.#rows.get(keyId(keys.queueState(consumer, place)))?.working === true;
+  }
+
   #row(key: Key): Row {
     const name = keyId(key);
     const known = this.#rows.get(name);

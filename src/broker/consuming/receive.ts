@@ -137,10 +137,8 @@ export class Receiving {
         ({ nextAt } = look);
         for (const place of look.places) hints.places.add(place);
       }
-      const places = [...hints.places];
-      const [start = 0] = io.random.bytes(1);
-      for (let index = 0; index < places.length && messages.length < wanted.max; index++) {
-        const place = places[(start + index) % places.length] ?? 0;
+      for (const place of this.#inTurn(io, subscription, [...hints.places])) {
+        if (messages.length >= wanted.max) break;
         const bytes = messages.reduce((sum, { stored }) => sum + stored.message.body.length, 0);
         if (messages.length > 0 && bytes >= wanted.bytesMax) break;
         const rest = {
@@ -163,6 +161,15 @@ export class Receiving {
     }
     if (messages.length === 0 && damaged !== undefined) throw damaged;
     return { messages, nextAt };
+  }
+
+  /** From any of them on, so that none is preferred; but those that others are busy with last. */
+  #inTurn(io: Ports, { consumer }: Subscription, places: readonly number[]): number[] {
+    const [start = 0] = io.random.bytes(1);
+    const turned = places.map((_, index) => places[(start + index) % places.length] ?? 0);
+    const busy = turned.filter((place) => this.#parts.states.isBusy(consumer, place));
+    if (busy.length === 0) return turned;
+    return [...turned.filter((place) => !busy.includes(place)), ...busy];
   }
 
   async #giveOut(
