@@ -8,7 +8,8 @@
  * message is acknowledged or a dead letter, dead letters are those that always fail and were given out four times, and
  * what was given out again had been given back, or its holder was killed. With `--orderly 1` messages belong to 1,000
  * message groups, and no message of a group is given out after one that comes behind it was acknowledged. Controls: a
- * server that forgets what a dead consumer held, and one that gives out what somebody holds.
+ * server that forgets what a dead consumer held,
+ * one that gives out what somebody holds, and in an orderly group one that does not wait for earlier messages.
  */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -250,6 +251,13 @@ const impatient: readonly Patch[] = [
     replace: "    const until = this.#now + 1;",
   },
 ];
+const disorderly: readonly Patch[] = [
+  {
+    file: "src/broker/consuming/give-out.ts",
+    find: "          if (hash !== 0 && this.#blocked.has(hash)) {",
+    replace: "          if (hash === -1) {",
+  },
+];
 
 const isFine =
   controlOnly ||
@@ -266,4 +274,10 @@ const doubled = judge(
   "a server that gives out what somebody holds is caught",
   (await run(impatient, few)).length > 0,
 );
-finish(isFine && forgotten && doubled);
+const disordered =
+  !orderly ||
+  judge(
+    "a server that gives out what waits for an earlier message of its group is caught",
+    (await run(disorderly, few)).length > 0,
+  );
+finish(isFine && forgotten && doubled && disordered);
