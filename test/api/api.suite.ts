@@ -293,6 +293,24 @@ export function runApiSuite(target: Target): void {
         expect(small.messages[0].body).toBe("5");
       });
 
+      it("passes over what a filter does not want, waits for what it wants, and says up to where it looked", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const tagged = (tag: string) => Array.from({ length: 40 }, () => ({ body: tag, tag }));
+        await send(topic, ...tagged("a"), { body: "b", tag: "b" }, ...tagged("c"));
+        const filter = `&filter=${encodeURIComponent("b || d")}`;
+        const found = (await pull(topic, 0, 0, filter)).json;
+        expect(found.messages).toMatchObject([{ body: "b", offset: 40 }]);
+        const none = (await pull(topic, 0, found.nextOffset, filter)).json;
+        expect(none).toEqual({ messages: [], nextOffset: 81, minOffset: 0, maxOffset: 81 });
+        const waiting = pull(topic, 0, 60, `${filter}&waitMs=10000`);
+        await send(topic, { body: "a", tag: "a" });
+        await send(topic, { body: "d", tag: "d" });
+        const { json } = await waiting;
+        expect(json.messages).toMatchObject([{ body: "d", offset: 82 }]);
+        expect(json.nextOffset).toBe(83);
+        expect((await pull(topic, 0, 0, "&filter=sql:x")).status).toBe(422);
+      });
+
       it("is empty at the tail, 416 with both ends behind it, and 404 for a message that is not there", async () => {
         const topic = await newTopic({ queues: 1 });
         await send(topic, { body: "a" }, { body: "b" });

@@ -1,15 +1,20 @@
 import * as z from "zod";
 import { writeU32, writeU64 } from "../../broker/bytes.ts";
+import { type Filter, parseFilter } from "../../broker/consuming/filter.ts";
 import { BrokerError } from "../../broker/errors.ts";
 import { type PlacedBatch, placedBatches } from "../../broker/log/batch-row.ts";
 import type { RowsRead } from "../../broker/log/log-reader.ts";
+import { storedMessages } from "../../broker/log/stored-messages.ts";
 import { Damaged } from "../../broker/ports/failures.ts";
 import { expectQueue } from "../../broker/topics/queue-choice.ts";
-import { type Place, toJson } from "../message-json.ts";
+import { filterText } from "../consuming-schemas.ts";
+import { messageToJson, type Place, toJson } from "../message-json.ts";
 import { batchesType, defineOperation, type OperationContext } from "../operation.ts";
 import { messageOut, messageParams, pullQuery, queueParams } from "../schemas.ts";
 
 const defaults = { max: 32, maxBytes: 1_048_576, waitMs: 0 };
+/** Of so many messages that no filter wants the caller is told, that he may ask again from there. */
+const unwantedMax = 2_048;
 
 export const pull = defineOperation({
   name: "pull",
@@ -20,7 +25,7 @@ export const pull = defineOperation({
   right: "pull",
   uses: ["readStore", "readBlobs"],
   params: queueParams,
-  query: pullQuery,
+  query: pullQuery.extend({ filter: filterText.optional() }),
   answers: {
     200: z.object({
       messages: z.array(messageOut),
@@ -31,16 +36,29 @@ export const pull = defineOperation({
   },
   errors: ["topic_not_found", "queue_not_found", "out_of_range", "corrupt"],
   async run(context, { params, query }) {
-    const { offset } = query;
-    const { minOffset, maxOffset, placed } = await read(context, params, query);
-    const messages = await messagesAsJson(context, placed, { ...query, place: params });
-    const ends = JSON.stringify({ nextOffset: offset + messages.length, minOffset, maxOffset });
-    return { status: 200, jsonText: `{"messages":[${messages.join()}],${ends.slice(1)}` };
+    const { clock } = context.io;
+    const until = clock.now() + (query.waitMs ?? defaults.waitMs);
+    const filter = parseFilter(query.filter ?? "*", "filter");
+    for (let { offset } = query; ; ) {
+      const now = clock.now();
+      const rest = { ...query, offset, waitMs: Math.max(0, until - now) };
+      const { minOffset, maxOffset, placed } = await read(context, params, rest);
+      const { messages, nextOffset } = await messagesAsJson(context, placed, {
+        ...{ ...rest, place: params, filter },
+      });
+      // At the end it has waited, so there is nothing or no time is left.
+      const isDone = nextOffset === offset || nextOffset - query.offset >= unwantedMax;
+      if (messages.length > 0 || isDone) {
+        const ends = JSON.stringify({ nextOffset, minOffset, maxOffset });
+        return { status: 200, jsonText: `{"messages":[${messages.join()}],${ends.slice(1)}` };
+      }
+      offset = nextOffset;
+    }
   },
 });
 
 /**
- * Each message as JSON, as many as are asked for. How long they become is known only here: text has to be escaped, and
+ * Each message that is wanted as JSON, as many as are asked for, and where the next one would lie. How long they become is known only here: text has to be escaped, and
  * a compressed batch may become a thousand times as long.
  */
 async function messagesAsJson(
@@ -51,21 +69,28 @@ async function messagesAsJson(
     readonly offset: number;
     readonly max?: number | undefined;
     readonly maxBytes?: number | undefined;
+    readonly filter: Filter;
   },
-): Promise<string[]> {
-  const { place, offset: fromOffset, max = defaults.max, maxBytes = defaults.maxBytes } = query;
+): Promise<{ readonly messages: string[]; readonly nextOffset: number }> {
+  const { place, offset, filter, max = defaults.max, maxBytes = defaults.maxBytes } = query;
   const { compression } = io;
   const messages: string[] = [];
+  let nextOffset = offset;
   let bytes = 0;
   for (const batch of placed) {
-    for (const message of await toJson(batch, place, { fromOffset, compression })) {
-      const text = JSON.stringify(message);
-      bytes += text.length;
-      if (messages.length === max || (messages.length > 0 && bytes > maxBytes)) return messages;
-      messages.push(text);
+    for (const stored of await storedMessages(batch, { queue: place.queue, compression })) {
+      if (stored.offset < offset) continue;
+      if (filter.wants(stored.message)) {
+        const text = JSON.stringify(messageToJson(stored, place));
+        bytes += text.length;
+        if (messages.length === max || (messages.length > 0 && bytes > maxBytes))
+          return { messages, nextOffset };
+        messages.push(text);
+      }
+      nextOffset = stored.offset + 1;
     }
   }
-  return messages;
+  return { messages, nextOffset };
 }
 
 const batchHeadBytes = 20;
