@@ -63,10 +63,13 @@ export async function forward(
   request: ForwardRequest,
 ): Promise<ForwardResult[]> {
   const { handles, sends, rows = [] } = request;
-  const group = await parts.groups.get(io, request.group);
-  const sources = sourcesOf(group.id, handles);
-  const own = rows.length === 0 ? [] : ownWrites(io, rows);
+  const receipts = handles.map((handle, index) =>
+    readReceiptHandle(handle, `receiptHandles[${index}]`),
+  );
   expectCount(sends);
+  const own = rows.length === 0 ? [] : ownWrites(io, rows);
+  const group = await parts.groups.get(io, request.group);
+  const sources = sourcesOf(group.id, receipts);
   expectRoom({ sources: sources.length, rows: own.length, targets: 0 });
   const id = forwardIdOf(handles);
   const asked: Asked = {
@@ -238,15 +241,15 @@ function otherMessages(): BrokerError {
 }
 
 /** The queues that the handles are of, in the order of their keys: whoever wants the same ones takes them in the same order. */
-function sourcesOf(groupId: number, handles: readonly string[]): Source[] {
+function sourcesOf(groupId: number, receipts: readonly Receipt[]): Source[] {
   const sources = new Map<string, Source & { receipts: Source["receipts"][number][] }>();
   const seen = new Set<string>();
-  handles.forEach((handle, index) => {
-    const receipt = readReceiptHandle(handle, `receiptHandles[${index}]`);
+  receipts.forEach((receipt, index) => {
     if (receipt.groupId !== groupId) throw staleReceipts([index], "stale");
-    if (seen.has(handle)) return;
-    seen.add(handle);
-    const { topicId, place } = receipt;
+    const { topicId, place, offset, stamp } = receipt;
+    const delivery = `${topicId} ${place} ${offset} ${stamp}`;
+    if (seen.has(delivery)) return;
+    seen.add(delivery);
     const consumer = { groupId, topicId, member: "" };
     const key = keys.queueState(consumer, place);
     const known = sources.get(keyId(key));
