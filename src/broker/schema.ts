@@ -163,6 +163,16 @@ export const keys = {
   }),
 } as const;
 
+/** The key of a row of whoever embeds the broker. `name` is that of his table, at most 200 bytes, `sort` 1 to 1,024 bytes. */
+export function ownKey(name: string, sort: Uint8Array): Key {
+  return keys.own(name, sort);
+}
+
+/** The partition that his rows of this name lie in, for a scan of them. */
+export function ownPartition(name: string): Uint8Array {
+  return partitions.own(name);
+}
+
 /** Whether a key belongs to whoever embeds the broker. */
 export function isOwn({ partition }: Key): boolean {
   return partition[0] === partitions.own("")[0];
