@@ -149,7 +149,16 @@ async function decided(
   let giveUpAt = Number.POSITIVE_INFINITY;
   for (let attempts = 1; ; attempts++) {
     if (seen.record !== undefined) return { places: doneBefore(seen.record, asked), states: [] };
-    const settled = settledStates(io, sources, seen.states);
+    let settled: Put[];
+    try {
+      settled = settledStates(io, sources, seen.states);
+    } catch (error) {
+      // Items are not read at one instant: an earlier attempt may have landed between the note and the states.
+      const [note] = await io.store.get([recordKey]);
+      if (note === undefined) throw error;
+      seen = { ...seen, record: note };
+      continue;
+    }
     if (plan === undefined) {
       plan = await planned(io, parts, asked, sends);
       giveUpAt = io.clock.now() + patienceMs;

@@ -141,7 +141,7 @@ export class QueueAppender {
     const segment = this.#segment;
     assert(segment !== undefined, "a tail was read");
     const issuedAt = io.clock.now();
-    const storedAt = Math.max(issuedAt, chain.storedAt);
+    const storedAt = Math.max(chain.storedAt, issuedAt);
     const base = chain.offset;
     const { puts, bytes } = this.#rowPuts(io, chain, [[batch]], { segment, storedAt });
     const [row] = puts;

@@ -232,6 +232,26 @@ describe("a forward", () => {
     expect(await world.left()).toBe(0);
   });
 
+  it("is told of an attempt that lands between the look at the note and that at the states", async () => {
+    const world = await start();
+    const handles = await world.received(["a"]);
+    const sends = to("bank", "1");
+    let first: unknown;
+    const torn: Store = {
+      ...bound(world.io.store),
+      async get([note, ...rest]) {
+        const before = await world.io.store.get(note === undefined ? [] : [note]);
+        if (rest.length > 0 && first === undefined) first = await world.forward({ handles, sends });
+        return [...before, ...(rest.length > 0 ? await world.io.store.get(rest) : [])];
+      },
+    };
+    const other = { ...world.io, store: torn };
+    const results = await forward(other, new Broker(other), { group, handles, sends });
+    expect(first).toBeDefined();
+    expect(results).toEqual(first);
+    expect(await world.bodies("bank")).toEqual(["1"]);
+  });
+
   it("puts rows of whoever embeds the broker along, and tells what they are where they are not as expected", async () => {
     const world = await start();
     const [a, b] = (await world.received(["a", "b"])) as [string, string];
@@ -345,6 +365,14 @@ describe("a forward", () => {
 
 function to(topic: string, ...texts: string[]) {
   return [{ topic, messages: texts.map((text) => ({ body: utf8(text) })) }];
+}
+
+function bound(store: Store): Store {
+  return {
+    get: (wanted) => store.get(wanted),
+    scan: (range) => store.scan(range),
+    commit: (writes, until) => store.commit(writes, until),
+  };
 }
 
 function row(id: string, value: string): Extract<OwnWrite, { kind: "put" }> {
