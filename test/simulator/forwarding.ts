@@ -1,6 +1,7 @@
 /** A message that was sent with a row, as its producer saw it. */
 export interface EnlistedSeen {
   readonly uid: string;
+  readonly startedAt: number;
   /** Somebody was told that both are there. */
   told: boolean;
 }
@@ -16,8 +17,7 @@ export interface ForwardSeen {
   readonly results: Set<string>;
   /** Somebody was told that a receipt is stale: so nothing of it is there. */
   stale: boolean;
-  /** It landed and was refused some later time as nobody remembered it. */
-  startedAt: number;
+  readonly startedAt: number;
 }
 
 /** What forwarders saw, and what is there at the end. */
@@ -31,6 +31,9 @@ export class Forwarding {
   /** What the group was given when everything had come to rest: what nobody acknowledged. */
   readonly drained = new Set<string>();
 }
+
+/** What was begun so long before the end, or earlier, may have been trimmed: the topics keep 72 hours. */
+export const forwardsKeptMs = 70 * 3_600_000;
 
 export const forwardGroup = "hops";
 /** Where messages come in, and the two that each forward sends to. */

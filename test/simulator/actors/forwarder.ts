@@ -1,6 +1,7 @@
 import { utf8 } from "../../../src/broker/bytes.ts";
 import { forward } from "../../../src/broker/consuming/forward.ts";
 import { receiptHandleOf } from "../../../src/broker/consuming/receipt-handle.ts";
+import { limits } from "../../../src/broker/limits.ts";
 import { ownKey } from "../../../src/broker/schema.ts";
 import type { OwnWrite } from "../../../src/broker/sending/own-rows.ts";
 import { sendWithRows } from "../../../src/broker/sending/send-with-rows.ts";
@@ -9,6 +10,8 @@ import { uidIn } from "../consumption.ts";
 import { type Forwarding, type ForwardSeen, forwardGroup as group } from "../forwarding.ts";
 import type { Scenario } from "../scenario.ts";
 
+/** Less than what it is remembered for, as clocks differ. */
+const rememberedMs = limits.forwardKeptMs - 3_600_000;
 const [inbox, hop, ledger] = ["inbox", "hop", "ledger"] as const;
 
 /** Stores messages together with rows of its own, receives some, and forwards them; what it was not told it asks again. */
@@ -30,7 +33,7 @@ function row(uid: string): OwnWrite {
 
 async function enlist(client: Client, seen: Forwarding, uid: string): Promise<void> {
   const { dice, rates } = client.world;
-  const enlisted = { uid, told: false };
+  const enlisted = { uid, startedAt: client.world.now, told: false };
   seen.enlisted.push(enlisted);
   const batchId = dice.bytes(16);
   const error = dice.between(-rates.clockErrorMs, rates.clockErrorMs);
@@ -117,6 +120,7 @@ async function ask(client: Client, forwarded: ForwardSeen, body: Uint8Array): Pr
     return true;
   }
   if (reply.outcome !== "refused" || reply.error.code !== "receipt_stale") return false;
-  forwarded.stale = true;
+  // After a day nobody remembers it.
+  if (client.world.now - forwarded.startedAt < rememberedMs) forwarded.stale = true;
   return true;
 }

@@ -1,4 +1,5 @@
 import type { Invariant } from "../auditor.ts";
+import { forwardsKeptMs } from "../forwarding.ts";
 
 /**
  * All that a forward sends and stores is there once and its messages are acknowledged, or nothing of it is and they are not,
@@ -6,9 +7,11 @@ import type { Invariant } from "../auditor.ts";
  */
 export const aForwardIsAllOrNothing: Invariant = {
   name: "a forward is all or nothing and once",
-  *check({ forwarding: { forwards, found, rows, drained } }) {
+  *check({ finalAt, forwarding: { enlisted, forwards, found, rows, drained } }) {
+    const isKept = ({ startedAt }: { readonly startedAt: number }) =>
+      startedAt >= finalAt - forwardsKeptMs;
     const landedBySource = new Map<string, string[]>();
-    for (const { uid, sources, hasRow, results, stale } of forwards) {
+    for (const { uid, sources, hasRow, results, stale } of forwards.filter(isKept)) {
       const inHop = found.get("hop")?.get(uid) ?? 0;
       const inLedger = found.get("ledger")?.get(uid) ?? 0;
       const isLanded = inLedger > 0 || inHop > 0;
@@ -27,8 +30,8 @@ export const aForwardIsAllOrNothing: Invariant = {
     }
     for (const [uid, by] of landedBySource)
       if (by.length > 1) yield { what: `${uid} was forwarded by ${by.join(" and ")}`, uid };
-    for (const [uid] of found.get("inbox") ?? [])
-      if (!landedBySource.has(uid) && !drained.has(uid))
+    for (const { uid } of enlisted.filter(isKept))
+      if (found.get("inbox")?.has(uid) && !landedBySource.has(uid) && !drained.has(uid))
         yield { what: `${uid} was acknowledged and nothing came of it`, uid };
   },
 };
