@@ -9,6 +9,8 @@ const functionOfRight = {
   transact: "transact",
   pull: "pull",
   commit: "commit",
+  // Who forwards acknowledges and sends, so neither of those rights is enough; the function of the first can do both.
+  forward: "commit",
   admin: "admin",
 } as const satisfies Record<Right, string>;
 

@@ -70,6 +70,9 @@ const ofDelayed = [
   "operation ring",
 ];
 
+/** Of those who forward, who are in two of five runs. */
+const ofForwards = ["operation forward", "operation sendWithRows"];
+
 const operations = [
   "ensureTopic",
   "changeTopic",
@@ -102,7 +105,7 @@ const demands: (readonly [what: string, found: number, least: number])[] = [
   ...Object.values(faultsOf)
     .flat()
     .map((fault) => [`fault ${fault}`, totals.get(`fault ${fault}`) ?? 0, faultsMin] as const),
-  ...[...spells, ...ofDelayed, "log segment lost", "log timer dropped"].map(
+  ...[...spells, ...ofDelayed, ...ofForwards, "log segment lost", "log timer dropped"].map(
     (what) => [what, totals.get(what) ?? 0, faultsMin] as const,
   ),
   ...deeds.map((deed) => [`log ${deed}`, totals.get(`log ${deed}`) ?? 0, operationsMin] as const),

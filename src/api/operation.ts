@@ -5,7 +5,7 @@ import type { RequestBroker } from "../broker/request-broker.ts";
 import type { SendingBroker } from "../broker/sending-broker.ts";
 
 /** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
-export type Right = "none" | "send" | "transact" | "pull" | "commit" | "admin";
+export type Right = "none" | "send" | "transact" | "pull" | "commit" | "forward" | "admin";
 
 /** What of the ports an operation may need. Policies grant a function what its operations use and nothing else. */
 export type Ability = "readStore" | "writeStore" | "readBlobs" | "writeBlobs" | "setAlarms";

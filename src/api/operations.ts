@@ -2,6 +2,7 @@ import type { Operation } from "./operation.ts";
 import { listDeadLetters, redrive } from "./operations/dead-letters.ts";
 import { listDelayed } from "./operations/delayed.ts";
 import { describeOf } from "./operations/describe.ts";
+import { forward } from "./operations/forward.ts";
 import { commitOffsets, getLag, getOffsets, resetOffsets } from "./operations/group-offsets.ts";
 import {
   changeGroup,
@@ -60,6 +61,7 @@ const table: readonly Operation[] = [
   ack,
   nack,
   extend,
+  forward,
   listDeadLetters,
   redrive,
   commitOffsets,

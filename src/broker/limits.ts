@@ -62,9 +62,15 @@ export const limits = {
   /** A transaction is not revived any more at this age, so that a large message need not be kept for ever. */
   reviveAgeMsMax: 14 * 24 * 60 * minute,
 
-  /** Rows of whoever embeds the broker, in the commit of one message. */
-  ownRowsMax: 64,
+  /** Rows of whoever embeds the broker, in the commit of one message: beside them are its row and the check of its segment. */
+  ownRowsMax: 98,
   ownBytesMax: 2 * MB,
+  /** Of one forward: queues that it sends to and messages that wait, each of which is two writes of its commit. */
+  forwardTargetsMax: 40,
+  /** Of one forward: what it puts into the store, so beside the bodies that lie in blobs. */
+  forwardBytesMax: 3 * MB,
+  /** A forward that is repeated within this time is answered as the first was. */
+  forwardKeptMs: 24 * 60 * minute,
   topicsPerGroupMax: 64,
   membersPerGroupMax: 512,
   clientIdCharsMax: 128,
@@ -126,6 +132,10 @@ assert(
   limits.ownRowsMax + 2 <= storeLimits.commitWritesMax &&
     limits.ownBytesMax + storeLimits.itemBytesMax + 64 * KB < storeLimits.commitBytesMax,
   "a message and rows of whoever embeds the broker fit a commit",
+);
+assert(
+  limits.forwardBytesMax + storeLimits.commitWritesMax * 5_000 < storeLimits.commitBytesMax,
+  "what a forward sends fits a commit with the states of queues",
 );
 assert(limits.queuesPerTopicMax + 3 <= storeLimits.commitWritesMax, "one commit makes a topic");
 assert(

@@ -35,6 +35,7 @@ import type { Key } from "./ports/store.ts";
  * | H      | group                    | (zero)        | assignment    | by compare and set                 |
  * | K      | topic                    | group, member | nothing       | before the first state of a group  |
  * | R      | group, topic, member     | queue         | queue state   | by compare and set                 |
+ * | F      | group, shard             | id            | forward       | once, with what it did; expires    |
  *
  * | blob                                    | holds                                                        |
  * |-----------------------------------------|--------------------------------------------------------------|
@@ -72,6 +73,8 @@ export interface MinuteShard {
 /** Transactions, and the checks of a producer group, lie in so many partitions each, so that many can be written at once. */
 export const transactionShards = 16;
 export const checkShards = 4;
+/** What a group forwarded lies in so many partitions. */
+export const forwardShards = 16;
 
 /** A segment of a queue. Of several parts with one base only the last one ever holds messages. */
 export interface SegmentId {
@@ -98,6 +101,8 @@ export const partitions = {
   groups: utf8("C"),
   members: (groupId: number) => concatBytes([utf8("H"), u32(groupId)]),
   consumersOf: (topicId: number) => concatBytes([utf8("K"), u32(topicId)]),
+  forwards: (groupId: number, shard: number) =>
+    concatBytes([utf8("F"), u32(groupId), Uint8Array.of(shard)]),
   queueStates: ({ groupId, topicId, member }: ConsumerId) =>
     concatBytes([utf8("R"), u32(groupId), u32(topicId), utf8(member)]),
 } as const;
@@ -127,6 +132,10 @@ export const keys = {
     partition: partitions.queueStates(consumer),
     sort: u16(queue),
   }),
+  forward: (groupId: number, id: Uint8Array): Key => ({
+    partition: partitions.forwards(groupId, (id[0] ?? 0) % forwardShards),
+    sort: id,
+  }),
   timer: (minuteShard: MinuteShard, dueAt: number, id: Uint8Array): Key => ({
     partition: partitions.timers(minuteShard),
     sort: concatBytes([offsetKey(dueAt), id]),
@@ -153,6 +162,16 @@ export const keys = {
     sort: concatBytes([offsetKey(dueAt), utf8(id)]),
   }),
 } as const;
+
+/** The key of a row of whoever embeds the broker. `name` is that of his table, at most 200 bytes, `sort` 1 to 1,024 bytes. */
+export function ownKey(name: string, sort: Uint8Array): Key {
+  return keys.own(name, sort);
+}
+
+/** The partition that his rows of this name lie in, for a scan of them. */
+export function ownPartition(name: string): Uint8Array {
+  return partitions.own(name);
+}
 
 /** Whether a key belongs to whoever embeds the broker. */
 export function isOwn({ partition }: Key): boolean {

@@ -18,6 +18,7 @@ import {
 } from "../support/http-client.ts";
 import type { RunningTarget, Target } from "../support/targets.ts";
 import { runConsumingCases } from "./consuming.cases.ts";
+import { runForwardCases } from "./forward.cases.ts";
 import { runTransactionCases } from "./transactions.cases.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -637,6 +638,7 @@ export function runApiSuite(target: Target): void {
       });
     });
 
+    runForwardCases({ ask, newTopic, send, pull });
     runTransactionCases({ ask, newTopic, send, pull });
 
     describe("a long poll", () => {
@@ -847,6 +849,20 @@ export function runApiSuite(target: Target): void {
             firstAttemptAt: sentAt,
           },
         });
+        // A message of 300 bytes from one queue to another.
+        const forwarded = async () => {
+          const group = "/v1/groups/units-forward";
+          await ask("PUT", `${base}-from`, { json: { queues: 1 } });
+          await ask("POST", `${base}-from/messages`, message(300));
+          const from = { json: { topic: `${topic}-from` } };
+          const { messages } = (await ask("POST", `${group}/receive`, from)).json;
+          const receiptHandles = [messages[0].receiptHandle];
+          const json = { receiptHandles, sends: [{ topic, ...message(300).json }] };
+          return {
+            forward: await units("POST", `${group}/forward`, { json }),
+            "forward again": await units("POST", `${group}/forward`, { json }),
+          };
+        };
         // Ten messages of 900 bytes in one of two queues, consumed in every way.
         const consumed = async () => {
           const of = `${base}-consumed`;
@@ -943,6 +959,7 @@ export function runApiSuite(target: Target): void {
           lag: await units("GET", `/v1/groups/g/lag/${topic}`),
           "look at the topic": await units("GET", base),
           ...(await consumed()),
+          ...(await forwarded()),
           health: await units("GET", "/v1/health"),
           description: await units("GET", "/openapi.json"),
         };
@@ -980,6 +997,9 @@ export function runApiSuite(target: Target): void {
           "join by a poll": "w=4 r=5 put=0 get=0",
           "poll, nothing new": "w=0 r=3 put=0 get=0",
           "poll with a commit": "w=0 r=4 put=0 get=0",
+          // The row, the check of its segment, the state, and the note of what it did: a transaction, so each counts twice.
+          forward: `w=8 r=${2 + 2 * cold} put=0 get=0`,
+          "forward again": "w=0 r=2 put=0 get=0",
           "look at the topic": "w=0 r=2 put=0 get=0",
           health: "w=0 r=0 put=0 get=0",
           description: "w=0 r=0 put=0 get=0",

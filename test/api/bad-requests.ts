@@ -3,6 +3,7 @@ import { limits } from "../../src/broker/limits.ts";
 import { encodeMessages } from "../../src/broker/log/message.ts";
 import { batchOf, compressed, sealed, withContent } from "../support/batches.ts";
 import { batchType, type CallOptions } from "../support/http-client.ts";
+import { badForwards } from "./bad-forwards.ts";
 import { badTransactions } from "./bad-transactions.ts";
 
 /** A request that has to be refused, and how. */
@@ -613,5 +614,6 @@ export const badRequests: readonly BadRequest[] = [
   ...json,
   ...urls,
   ...binaries,
+  ...badForwards,
   ...badTransactions,
 ];

@@ -27,7 +27,7 @@ if (typeof emulator === "string") {
   const { outputs, seconds, remove } = await deploy(emulator, (app) => [
     new TestStack(app, "TassoUrl", {
       front: "function-url",
-      userMay: ["send", "transact", "pull", "commit", "admin"],
+      userMay: ["send", "transact", "pull", "commit", "forward", "admin"],
     }),
     ...(hasHttpApis()
       ? [

@@ -68,9 +68,9 @@ describe("the front", () => {
 
   it("makes no function for a right that no operation has", () => {
     const template = templateOf({
-      operations: operations.filter(({ right }) => right !== "commit"),
+      operations: operations.filter(({ right }) => right !== "transact"),
     });
-    expect(JSON.stringify(template.toJSON())).not.toContain("commit.handler");
+    expect(JSON.stringify(template.toJSON())).not.toContain("transact.handler");
   });
 
   it("is a Function URL if told to, with one function, which asks IAM", () => {

@@ -1,6 +1,7 @@
 import { limits } from "../../src/broker/limits.ts";
 import { Consumption } from "./consumption.ts";
 import type { DelayedMessage, ListSeen } from "./delayed-message.ts";
+import { Forwarding } from "./forwarding.ts";
 import type { TransactionSeen } from "./transactions-seen.ts";
 
 /** One try to send a message, as its producer saw it. Without an end it was cut off: its outcome is unknown. */
@@ -157,6 +158,7 @@ export class Auditor {
   readonly lists: ListSeen[] = [];
   readonly pulls: Pull[] = [];
   readonly consumption = new Consumption();
+  readonly forwarding = new Forwarding();
   readonly offsetsAsked: OffsetAsked[] = [];
   readonly searches: SearchSeen[] = [];
   readonly offsetsSeen: OffsetSeen[] = [];

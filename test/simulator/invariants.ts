@@ -1,10 +1,12 @@
 import type { Invariant } from "./auditor.ts";
+import { aForwardIsAllOrNothing } from "./invariants/a-forward-is-all-or-nothing.ts";
 import { aPlaceHoldsOneMessage } from "./invariants/a-place-holds-one-message.ts";
 import { aSearchFindsAll } from "./invariants/a-search-finds-all.ts";
 import { acknowledgedIsVisible } from "./invariants/acknowledged-is-visible.ts";
 import { acknowledgedNeverComesAgain } from "./invariants/acknowledged-never-comes-again.ts";
 import { acknowledgedStays } from "./invariants/acknowledged-stays.ts";
 import { anEmptyAnswerMeansTheEnd } from "./invariants/an-empty-answer-means-the-end.ts";
+import { anEnlistedRowHasItsMessage } from "./invariants/an-enlisted-row-has-its-message.ts";
 import { attemptsNameOneTimer } from "./invariants/attempts-name-one-timer.ts";
 import { committedNeverGoesBack } from "./invariants/committed-never-goes-back.ts";
 import { deadExactlyAtTheMaximum } from "./invariants/dead-exactly-at-the-maximum.ts";
@@ -68,6 +70,8 @@ export const invariants: readonly Invariant[] = [
   oneOutcome,
   outcomeIsVisible,
   openHalvesEnd,
+  aForwardIsAllOrNothing,
+  anEnlistedRowHasItsMessage,
   nothingIsLeftBehind,
   acknowledgedNeverComesAgain,
   deadExactlyAtTheMaximum,

@@ -1,6 +1,7 @@
 import type { Mutant } from "./mutants/mutant.ts";
 import { mutantsOfAppending } from "./mutants/of-appending.ts";
 import { mutantsOfConsuming } from "./mutants/of-consuming.ts";
+import { mutantsOfForward } from "./mutants/of-forward.ts";
 import { mutantsOfReadingAndRecords } from "./mutants/of-reading-and-records.ts";
 import { mutantsOfSegments } from "./mutants/of-segments.ts";
 import { mutantsOfTimers } from "./mutants/of-timers.ts";
@@ -12,6 +13,7 @@ export const mutants: readonly Mutant[] = [
   ...mutantsOfReadingAndRecords,
   ...mutantsOfSegments,
   ...mutantsOfConsuming,
+  ...mutantsOfForward,
   ...mutantsOfTransactions,
   ...mutantsOfTimers,
 ];

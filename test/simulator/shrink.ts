@@ -42,7 +42,7 @@ function* smaller(options: Candidate): Generator<Candidate> {
   const least = {
     ...{ brokers: 1, producers: 1, consumers: 0, readers: 0, finders: 0, admins: 0, clumsy: 0 },
     sweepers: 0,
-    ...{ delayers: 0, recallers: 0, transactors: 0 },
+    ...{ delayers: 0, recallers: 0, transactors: 0, forwarders: 0 },
   };
   for (const [actor, minimum] of Object.entries(least) as [keyof typeof least, number][]) {
     const fewer = { ...scenario, [actor]: scenario[actor] - 1 };

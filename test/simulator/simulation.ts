@@ -3,6 +3,7 @@ import { clumsy } from "./actors/clumsy.ts";
 import { consumer } from "./actors/consumer.ts";
 import { delayer } from "./actors/delayer.ts";
 import { finder } from "./actors/finder.ts";
+import { forwarder } from "./actors/forwarder.ts";
 import { member } from "./actors/member.ts";
 import { producer } from "./actors/producer.ts";
 import { reader } from "./actors/reader.ts";
@@ -17,6 +18,7 @@ import { Client } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { consumeEverything } from "./consume-everything.ts";
 import { type FaultRates, ratesOf } from "./fault-rates.ts";
+import { makeForwardTopics, readForwards } from "./forwards-end.ts";
 import { invariants } from "./invariants.ts";
 import { QuietSpells } from "./quiet-spells.ts";
 import { readLog } from "./read-log.ts";
@@ -73,6 +75,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   for (const client of clients) client.retire();
   await readEverything(cluster, auditor, scenario);
   await consumeEverything(cluster, auditor.consumption);
+  if (scenario.forwarders > 0) await readForwards(cluster, auditor.forwarding);
   // What is delayed is not asked about for days.
   const isAsked = seed % 2 === 0 || auditor.delayed.size > 0;
   await transactionsEnd(cluster, auditor, { isAsked });
@@ -123,6 +126,7 @@ function cast(cluster: Cluster, auditor: Auditor, scenario: Scenario): readonly 
   enter("clumsy", scenario.clumsy, () => clumsy(auditor, scenario));
   enter("transactor", scenario.transactors, () => transactor(auditor, scenario));
   enter("checker", scenario.transactors, () => checker(auditor));
+  enter("forwarder", scenario.forwarders, () => forwarder(auditor.forwarding, scenario));
   enter("delayer", scenario.delayers, () => delayer(auditor, scenario));
   enter("recaller", scenario.recallers, () => recaller(auditor, scenario));
   for (let number = 1; number <= scenario.sweepers; number++)
@@ -144,6 +148,7 @@ async function makeTopics(cluster: Cluster, auditor: Auditor, scenario: Scenario
       broker.groups.ensure(io, name, { orderly, maxAttempts, retryMs }),
     );
   }
+  if (scenario.forwarders > 0) await makeForwardTopics(cluster);
   world.calm = false;
 }
 

@@ -2,6 +2,7 @@ import { assert } from "../assert.ts";
 import { jitter, newVersion } from "../chance.ts";
 import { commitUntilDecided } from "../decided-commit.ts";
 import { BrokerError } from "../errors.ts";
+import { Holds } from "../holds.ts";
 import { limits } from "../limits.ts";
 import type { Ports } from "../ports/ports.ts";
 import { type Item, type Key, keyId, storeLimits, valueBytes, type Write } from "../ports/store.ts";
@@ -37,6 +38,7 @@ interface Row {
   /** `undefined`: not known; null: there was none. */
   item: Item | null | undefined;
   waiting: Pending[];
+  readonly holds: Holds;
   working: boolean;
 }
 
@@ -73,6 +75,18 @@ export class QueueStates {
     });
   }
 
+  /** Resolves when nobody else in this process changes the state, until the caller says what lies there now, if he knows. */
+  async hold(io: Ports, key: Key): Promise<(item: Item | undefined) => void> {
+    const row = this.#row(key);
+    const held = row.holds.ask();
+    if (!row.working) void this.#work(io, row);
+    const release = await held;
+    return (item) => {
+      row.item = item;
+      release();
+    };
+  }
+
   /** The states of a topic's queues as they are now, by their places, in one read. */
   async scan(io: Ports, consumer: ConsumerId): Promise<Map<number, QueueState>> {
     const partition = partitions.queueStates(consumer);
@@ -97,7 +111,13 @@ export class QueueStates {
     if (known !== undefined) return known;
     if (this.#rows.size >= rowsRemembered)
       for (const [other, { working }] of this.#rows) if (!working) this.#rows.delete(other);
-    const row: Row = { key, item: undefined, waiting: [], working: false };
+    const row: Row = {
+      key,
+      item: undefined,
+      waiting: [],
+      holds: new Holds(),
+      working: false,
+    };
     this.#rows.set(name, row);
     return row;
   }
@@ -105,7 +125,9 @@ export class QueueStates {
   /** Works for everybody who waits, through the ports of the first of them. Never rejects. */
   async #work(io: Ports, row: Row): Promise<void> {
     row.working = true;
-    while (row.waiting.length > 0) {
+    while (row.waiting.length > 0 || row.holds.areWanted) {
+      await row.holds.grant();
+      if (row.waiting.length === 0) continue;
       const taken: Pending[] = [];
       try {
         await this.#commitSome(io, row, taken);

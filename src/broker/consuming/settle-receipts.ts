@@ -113,7 +113,7 @@ export async function extend(
 }
 
 /** A queue of a group, as handles name it. */
-interface QueueOfGroup extends Pick<Subscription, "consumer" | "group"> {
+export interface QueueOfGroup extends Pick<Subscription, "consumer" | "group"> {
   readonly place: number;
   /** The name of its topic; absent where the group does not consume it any more. */
   readonly topic: string | undefined;
@@ -161,11 +161,11 @@ async function byQueue(
   return results;
 }
 
-function topicNamed({ topics }: Group, topicId: number): string | undefined {
+export function topicNamed({ topics }: Group, topicId: number): string | undefined {
   return Object.entries(topics).find(([, { id }]) => id === topicId)?.[0];
 }
 
-function stale(standing: Standing): BrokerError {
+export function stale(standing: Pick<Standing, "is">, field = "receiptHandles"): BrokerError {
   const message =
     standing.is === "left" || standing.is === "open"
       ? "the message was given back and comes again"
@@ -173,13 +173,13 @@ function stale(standing: Standing): BrokerError {
         ? "the message is acknowledged"
         : "somebody else was given the message since, or the group was reset";
   return new BrokerError("receipt_stale", message, {
-    field: "receiptHandles",
+    field,
     rocketmqCode: 40013, // INVALID_RECEIPT_HANDLE
   });
 }
 
 /** Wakes those who wait for messages of the queue in this process: they may get some sooner than they thought. */
-async function announce(io: Ports, parts: ConsumingParts, of: QueueOfGroup): Promise<void> {
+export async function announce(io: Ports, parts: ConsumingParts, of: QueueOfGroup): Promise<void> {
   const subscription = await subscriptionOf(io, parts, of);
   const queue = subscription && (await queueAt(io, parts, subscription, of.place));
   if (queue !== undefined) parts.log.arrivals.announce(queue);

@@ -5,6 +5,7 @@ import { Unavailable } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
 import { type QueueId, queueName } from "../schema.ts";
 import { wakeForWork } from "../work/work-alarm.ts";
+import { type AlongAll, appendTogether } from "./append-together.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Batch } from "./batch.ts";
 import { LargeBatches } from "./large-batches.ts";
@@ -77,6 +78,26 @@ export class Log {
   ): Promise<Appended> {
     assert(batch.bytes.length <= limits.inlineBatchBytesMax, "a batch that is appended fits a row");
     return this.#appender(queue).append(io, batch, options);
+  }
+
+  /**
+   * Appends batches to several queues, each to another one, in one commit with what goes along. Answers their places in
+   * their order. Throws `Superseded` where what was to go along is refused.
+   */
+  appendTogether(
+    io: Ports,
+    parts: readonly (QueueId & RetentionOf & { readonly batch: Batch })[],
+    along: AlongAll,
+  ): Promise<readonly Appended[]> {
+    const ofQueues = parts.map(({ topicId, queue, batch, retentionMs }) => {
+      assert(
+        batch.bytes.length <= limits.inlineBatchBytesMax,
+        "a batch that is appended fits a row",
+      );
+      const id = { topicId, queue };
+      return { name: queueName(id), appender: this.#appender(id), batch, retentionMs };
+    });
+    return appendTogether(io, ofQueues, along);
   }
 
   /** Reads rows, waiting up to `waitMs` for the first. An append in this process wakes it at once, one elsewhere within `pollMs`. */

@@ -2,6 +2,7 @@ import { assert } from "../assert.ts";
 import { jitter, newVersion } from "../chance.ts";
 import { commitUntilDecided, outcomeUnknown } from "../decided-commit.ts";
 import { BrokerError } from "../errors.ts";
+import { Holds } from "../holds.ts";
 import { limits } from "../limits.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
@@ -12,6 +13,7 @@ import type { Batch } from "./batch.ts";
 import {
   type BatchRow,
   encodeBatchRow,
+  type PlacedBatch,
   placedBatches,
   readBatchRow,
   rowHeadBytes,
@@ -40,16 +42,37 @@ export interface AppendOptions {
   readonly along?: Along | undefined;
 }
 
+/** The end of a queue as whoever holds it met it, and the writes by which a batch lands there. */
+export interface RowAtEnd extends Appended {
+  /** The row, and the check that its segment is still open. */
+  readonly writes: readonly [Put, Write];
+  /** The commit counts if it is applied by then (rule 4 of the log). */
+  readonly until: number;
+  /** The commit was applied. */
+  landed(): void;
+  /** It was refused, or nobody knows: what is known of the end of the queue is worth nothing. */
+  failed(current?: readonly (Item | undefined)[]): void;
+}
+
 /** So often the directory may have changed under an append before its sender is told. */
 const turnsMax = 20;
 /** So long an append is tried against contention before its sender is told. */
-const patienceMs = 10_000;
+export const patienceMs = 10_000;
 /** A remembered tail is used while the chance that somebody else appended since is below this: a refused put costs as much as five reads. */
 const raceChanceMax = 0.2;
 const rateWindowMs = 1_000;
 const tailAgeMsMax = 10_000;
 const backoffRoundTrips = 3;
 const backoffMsMax = 100;
+
+/**
+ * How long to wait after a refusal (ms). The same few round trips for everybody, however often he was refused: a back-off
+ * that grows lets the lucky starve the others (scripts/contention.ts).
+ */
+export function backoffMs(io: Ports, issuedAt: number): number {
+  const pauseMs = backoffRoundTrips * Math.max(1, io.clock.now() - issuedAt);
+  return jitter(io.random, Math.min(backoffMsMax, pauseMs));
+}
 
 /**
  * Appends to one queue: one conditional put at the tail, at most one in flight in this process; what arrives meanwhile
@@ -64,6 +87,7 @@ export class QueueAppender {
   readonly #onAppend: (tail: TailChain) => void;
   readonly #onSeal: (io: Ports) => Promise<void>;
   #waiting: PendingAppend[] = [];
+  readonly #holds = new Holds();
   #working = false;
   #segment: ActiveSegment | undefined;
   #chain: TailChain | undefined;
@@ -100,13 +124,57 @@ export class QueueAppender {
     });
   }
 
+  /** Resolves when nobody else in this process appends here, until the caller lets go of the queue. */
+  hold(io: Ports): Promise<() => void> {
+    const held = this.#holds.ask();
+    if (!this.#working) void this.#work(io);
+    return held;
+  }
+
+  /** For whoever holds the queue: how a batch lands at its end, in a commit of his. */
+  async rowAtEnd(io: Ports, batch: Batch, retentionMs: number): Promise<RowAtEnd> {
+    const chain = await this.#tail(io, { batch, retentionMs });
+    if (chain.sealed) {
+      this.#directory.forget(this.#queue);
+      return await this.rowAtEnd(io, batch, retentionMs);
+    }
+    const segment = this.#segment;
+    assert(segment !== undefined, "a tail was read");
+    const issuedAt = io.clock.now();
+    const storedAt = Math.max(chain.storedAt, issuedAt);
+    const base = chain.offset;
+    const { puts, bytes } = this.#rowPuts(io, chain, [[batch]], { segment, storedAt });
+    const [row] = puts;
+    assert(row !== undefined, "a batch lies in a row");
+    return {
+      base,
+      storedAt,
+      writes: [row, entryCheck(this.#queue, segment)],
+      until: deadlineOf(chain, segment),
+      landed: () => {
+        const placed = [{ base, storedAt, batch }];
+        this.#grown(io, chain, placed, { issuedAt, rows: 1, bytes });
+      },
+      failed: (current) => {
+        this.#chain = undefined;
+        if (current === undefined) return;
+        const [taken, entry] = current;
+        if (taken !== undefined) this.#noteForeignRows(io.clock.now(), 1);
+        if (entry?.version !== segment.entry.version) this.#directory.forget(this.#queue);
+      },
+    };
+  }
+
   /** Works for everybody who waits, through the ports of the first of them, until nobody does. Never rejects. */
   async #work(io: Ports): Promise<void> {
     this.#working = true;
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 || this.#holds.areWanted) {
+      await this.#holds.grant();
+      const [first] = this.#waiting;
+      if (first === undefined) continue;
       let taken: readonly PendingAppend[] = [];
       try {
-        const chain = await this.#tail(io);
+        const chain = await this.#tail(io, first);
         await this.#lookBack(io, chain);
         const group = this.#takeGroup(io, chain);
         taken = group.members;
@@ -120,9 +188,9 @@ export class QueueAppender {
     this.#working = false;
   }
 
-  /** The tail of a segment that takes appends: opens, seals and moves on until there is one. */
-  async #tail(io: Ports): Promise<TailChain> {
-    const retentionMs = this.#waiting[0]?.retentionMs ?? limits.retentionMsMin;
+  /** The tail of a segment that takes appends, this one as well: opens, seals and moves on until there is one. */
+  async #tail(io: Ports, first: Pick<PendingAppend, "batch" | "retentionMs">): Promise<TailChain> {
+    const { retentionMs } = first;
     for (let turn = 1; turn <= turnsMax; turn++) {
       const entry = await this.#directory.last(io, this.#queue);
       let next: DirectoryEntry | undefined;
@@ -132,8 +200,7 @@ export class QueueAppender {
         await this.#changes.lose(io, this.#queue, entry);
       } else if (isIn(entry, "open")) {
         const chain = await this.#chainOf(io, entry);
-        const first = this.#waiting[0];
-        const fits = first === undefined || this.#outlivesSegment(first);
+        const fits = this.#outlivesSegment(first);
         if (chain !== undefined && fits && !this.#isFull(io, entry, chain)) return chain;
         if (chain !== undefined) {
           const reopen = { retentionMs };
@@ -159,7 +226,7 @@ export class QueueAppender {
   }
 
   /** A large batch has to be there for as long as a row that points to it. */
-  #outlivesSegment({ batch: { large } }: PendingAppend): boolean {
+  #outlivesSegment({ batch: { large } }: Pick<PendingAppend, "batch">): boolean {
     return (
       large === undefined ||
       this.#segment === undefined ||
@@ -310,7 +377,7 @@ export class QueueAppender {
         return;
       }
       const storedAt = Math.max(issuedAt, chain.storedAt);
-      const { puts, bytes } = this.#rowPuts(io, chain, group, { segment, storedAt });
+      const { puts, bytes } = this.#rowPuts(io, chain, group.rows, { segment, storedAt });
       const along = alongOf(group.members, { base: chain.offset, storedAt });
       const writes = group.hasAlong
         ? [...puts, ...along.flatMap((each) => each.writes), entryCheck(this.#queue, segment)]
@@ -341,7 +408,7 @@ export class QueueAppender {
   #rowPuts(
     io: Ports,
     chain: TailChain,
-    { rows }: AppendGroup,
+    rows: readonly (readonly Batch[])[],
     { segment, storedAt }: { segment: ActiveSegment; storedAt: number },
   ): { readonly puts: Put[]; readonly bytes: number } {
     const { partition, rowsUntil: expiresAt } = segment;
@@ -384,9 +451,7 @@ export class QueueAppender {
       base += batch.count;
       return place;
     });
-    chain.linkOwn(placed, { learnedAt: now, rows, bytes });
-    chain.issuedAt = issuedAt;
-    this.#noteForeignRows(now, 0);
+    this.#grown(io, chain, placed, { issuedAt, rows, bytes });
     group.forEach((pending, index) => {
       const place = placed[index];
       assert(place !== undefined, "every member of a group has its place");
@@ -397,6 +462,19 @@ export class QueueAppender {
         learnedAt: now,
       });
     });
+  }
+
+  /** Rows of this process lie behind what was the tail. */
+  #grown(
+    io: Ports,
+    chain: TailChain,
+    placed: readonly PlacedBatch[],
+    { issuedAt, ...added }: { issuedAt: number; rows: number; bytes: number },
+  ): void {
+    const learnedAt = io.clock.now();
+    chain.linkOwn(placed, { learnedAt, ...added });
+    chain.issuedAt = issuedAt;
+    this.#noteForeignRows(learnedAt, 0);
     this.#onAppend(chain);
   }
 
@@ -416,10 +494,7 @@ export class QueueAppender {
     const now = io.clock.now();
     if (chain.link(readBatchRow(current), now) === undefined) throw brokenChain(this.#queue);
     this.#noteForeignRows(now, 1);
-    // The same few round trips for everybody, however often he was refused: a back-off that grows lets the lucky starve
-    // the others (scripts/contention.ts).
-    const pauseMs = backoffRoundTrips * Math.max(1, now - issuedAt);
-    await io.clock.sleep(jitter(io.random, Math.min(backoffMsMax, pauseMs)));
+    await io.clock.sleep(backoffMs(io, issuedAt));
     if (!chain.sealed) {
       for await (const row of rowsFrom(io, partition, chain.offset)) {
         if (chain.link(row, io.clock.now()) === undefined) throw brokenChain(this.#queue);

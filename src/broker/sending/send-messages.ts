@@ -32,7 +32,8 @@ export type SendResult =
   | { readonly messageId: string; readonly deliverAt: number; readonly recallHandle: string }
   | { readonly error: BrokerError };
 
-interface Routed {
+/** A message that was checked, where it goes, and which of the request's it is. */
+export interface Routed {
   readonly message: Message;
   readonly index: number;
   readonly queue: number;
@@ -108,7 +109,7 @@ export async function sendMessages(
   return results;
 }
 
-type Delayed = NewTimer & { readonly members: readonly [Routed] };
+export type Delayed = NewTimer & { readonly members: readonly [Routed] };
 
 /** Has messages wait, as many together as one commit takes, and tells each by which handle it is recalled. */
 async function wait(
@@ -135,11 +136,29 @@ async function wait(
 /** Waiting messages are numbered apart from those of a batch, whose derived ids count from 0. */
 const firstWaiting = 32_768;
 
+/** What one that waits is called: its message, and its timer. */
+export function waitingName(
+  batchId: Uint8Array,
+  {
+    queue,
+    index,
+    message,
+  }: {
+    readonly queue: number;
+    readonly index: number;
+    readonly message: Pick<Message, "messageId">;
+  },
+): { readonly messageId: string; readonly timer: Uint8Array } {
+  const place = firstWaiting + index;
+  const messageId = message.messageId ?? derivedMessageId(batchId, queue, place);
+  return { messageId, timer: timerId(batchId, queue, place) };
+}
+
 /** A batch of its own for a message that waits: it is delivered, and recalled, by itself. */
-function delayedOf(topic: Topic, routed: Routed, batchId: Uint8Array): Delayed[] {
-  const { message, index, queue, dueAt } = routed;
+export function delayedOf(topic: Topic, routed: Routed, batchId: Uint8Array): Delayed[] {
+  const { message, queue, dueAt } = routed;
   if (dueAt === undefined) return [];
-  const messageId = message.messageId ?? derivedMessageId(batchId, queue, firstWaiting + index);
+  const { messageId, timer } = waitingName(batchId, routed);
   const { bornAt } = message;
   const batch = encodeBatch({
     id: batchId,
@@ -154,7 +173,7 @@ function delayedOf(topic: Topic, routed: Routed, batchId: Uint8Array): Delayed[]
       queue,
       messageId,
       dueAt,
-      id: timerId(batchId, queue, firstWaiting + index),
+      id: timer,
       batch: readBatch(batch),
       members: [routed],
     },

@@ -7,8 +7,8 @@ import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
 import type { CommitResult, Store } from "../../../src/broker/ports/store.ts";
 import { keys, partitions } from "../../../src/broker/schema.ts";
+import type { OwnWrite } from "../../../src/broker/sending/own-rows.ts";
 import {
-  type OwnWrite,
   type SendWithRowsRequest,
   sendWithRows,
 } from "../../../src/broker/sending/send-with-rows.ts";

@@ -56,8 +56,9 @@ ${commitLine}`,
     patches: [
       {
         file: appender,
-        find: "    this.#noteForeignRows(now, 1);\n    // The same few",
-        replace: "    chain.offset = readBatchRow(current).base + 1;\n    // The same few",
+        find: "    this.#noteForeignRows(now, 1);\n    await io.clock.sleep(backoffMs",
+        replace:
+          "    chain.offset = readBatchRow(current).base + 1;\n    await io.clock.sleep(backoffMs",
       },
     ],
   },

@@ -1,0 +1,8 @@
+/** The ports of one machine: LMDB, files, timers of the process. For whoever embeds the broker (`tasso/broker`). */
+
+export { FileBlobs } from "./file-blobs.ts";
+export { LmdbStore } from "./lmdb-store.ts";
+export { LocalAlarm } from "./local-alarm.ts";
+export { NodeCompression } from "./node-compression.ts";
+export { SystemClock } from "./system-clock.ts";
+export { SystemRandom } from "./system-random.ts";
