@@ -35,6 +35,7 @@ import { readerNeverSkips } from "./invariants/reader-never-skips.ts";
 import { readerStaysInRange } from "./invariants/reader-stays-in-range.ts";
 import { recallTellsTheTruth } from "./invariants/recall-tells-the-truth.ts";
 import { refusedNeverAppears } from "./invariants/refused-never-appears.ts";
+import { theDatabaseDecides } from "./invariants/the-database-decides.ts";
 import { timesNeverFall } from "./invariants/times-never-fall.ts";
 
 /** Everything that the auditor demands. */
@@ -68,6 +69,7 @@ export const invariants: readonly Invariant[] = [
   oneOutcome,
   outcomeIsVisible,
   openHalvesEnd,
+  theDatabaseDecides,
   nothingIsLeftBehind,
   acknowledgedNeverComesAgain,
   deadExactlyAtTheMaximum,

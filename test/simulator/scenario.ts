@@ -29,6 +29,8 @@ export interface Scenario extends DelayPlan {
   readonly clumsy: number;
   /** Producers of transactions; as many others ask what became of them. */
   readonly transactors: number;
+  /** Their group has a webhook, too. */
+  readonly webhook: boolean;
   readonly sweepers: number;
   /** Groups that receive or poll in the topic "orders", and how many of each there are. */
   readonly groups: readonly (GroupPlan & { readonly members: number })[];
@@ -72,6 +74,7 @@ export function scenarioOf(seed: number): Scenario {
     admins: 1,
     clumsy: dice.between(0, 1),
     transactors: transactorsOf(seed),
+    webhook: hasWebhook(seed),
     sweepers: dice.chance(0.75) ? 1 : 0,
     groups: [],
     sweepMs: dice.pick([1_000, 90_000]),
@@ -99,6 +102,11 @@ export function scenarioOf(seed: number): Scenario {
 function transactorsOf(seed: number): number {
   const dice = new Dice(seed ^ 0x1f83d9ab);
   return dice.chance(0.4) ? dice.between(1, 3) : 0;
+}
+
+/** By dice of their own, too. */
+function hasWebhook(seed: number): boolean {
+  return transactorsOf(seed) > 0 && new Dice(seed ^ 0x5be0cd19).chance(0.4);
 }
 
 /** Two or all three of the kinds that there are. */
