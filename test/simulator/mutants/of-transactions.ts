@@ -172,17 +172,13 @@ export const mutantsOfTransactions: readonly Mutant[] = [
     ],
   },
   {
-    name: "a webhook that is asked once",
+    name: "an answer of a webhook that is taken for a commit, whatever it says",
     patches: [
       {
         file: webhookChecks,
-        find: "    if (next !== undefined) await wakeForChecks(",
-        replace: "    if (next === -1) await wakeForChecks(",
-      },
-      {
-        file: checkBack,
-        find: "  if (isAsked && isOpen) onOpen(producerGroup);",
-        replace: "  if (isAsked && !isOpen) onOpen(producerGroup);",
+        find: '    return outcome === "commit" || outcome === "rollback" ? outcome : "unknown";',
+        replace:
+          '    return outcome === "commit" || outcome === "rollback" ? "commit" : "unknown";',
       },
     ],
   },
