@@ -33,7 +33,7 @@ export class SimulatedWebhooks implements Webhooks {
     const world = this.#world;
     const { dice, rates } = world;
     world.steps++;
-    world.count("operation post to a webhook");
+    world.count("post to a webhook");
     return new Promise((resolve, reject) => {
       const late = () => reject(new Unavailable("no answer"));
       world.deliver(this.#process, timeoutMs, late);
