@@ -3,6 +3,7 @@ import { lookup } from "node:dns/promises";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
+import { urlToHttpOptions } from "node:url";
 import { Unavailable } from "../../broker/ports/failures.ts";
 import type { WebhookAnswer, Webhooks } from "../../broker/ports/webhooks.ts";
 import {
@@ -82,6 +83,7 @@ export class NodeWebhooks implements Webhooks {
       const fail = (cause: unknown) =>
         reject(new Unavailable(`no answer: ${(cause as Error).message}`, { cause }));
       const options = {
+        ...urlToHttpOptions(url),
         method: "POST",
         headers: { ...headers, ...length },
         // A connection that is kept might lead to what was judged another time.
@@ -90,7 +92,7 @@ export class NodeWebhooks implements Webhooks {
         signal,
         ...(this.#ca === undefined ? {} : { ca: this.#ca }),
       };
-      const sent = request(url, options, (response) => {
+      const sent = request(options, (response) => {
         read(response, answerBytesMax).then(resolve, fail);
       });
       sent.on("error", fail);

@@ -136,10 +136,15 @@ export class WebhookChecks {
   ): Promise<Outcome | undefined> {
     const { lease } = check;
     const body = await this.#bodyOf(io, check);
+    let unanswered: Unavailable | undefined;
     const endsAt = Math.min(until, lease.until, io.clock.now() + limits.webhookRetryMsMax);
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, pauseMsMax)) {
       const leftMs = endsAt - io.clock.now();
-      if (leftMs <= 0 || signal?.aborted) return undefined;
+      if (leftMs <= 0 || signal?.aborted) {
+        // Once a check, not once an attempt: whoever runs the broker may see to it.
+        if (unanswered !== undefined) onError(unanswered);
+        return undefined;
+      }
       try {
         const headers = signedHeaders(io, webhook, `check_${lease.put.version}`, body);
         const answer = await io.webhooks.post(webhook.url, headers, body, {
@@ -152,6 +157,7 @@ export class WebhookChecks {
           onError(error);
           return undefined;
         }
+        unanswered = error;
       }
       await io.clock.sleep(pauseMs + jitter(io.random, pauseMs), signal);
     }
