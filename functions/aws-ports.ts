@@ -6,13 +6,14 @@ import type { LogSettings } from "../src/broker/log/log-settings.ts";
 import type { Alarm } from "../src/broker/ports/alarm.ts";
 import type { Blobs } from "../src/broker/ports/blobs.ts";
 import type { Ports } from "../src/broker/ports/ports.ts";
+import type { Webhooks } from "../src/broker/ports/webhooks.ts";
 import type { Emulated, Settings } from "./settings.ts";
 
 /** DynamoDB removes what has expired at no cost; a delete costs as much as a write. */
 export const logOnAws: Partial<LogSettings> = { rowsExpireFreely: true };
 
 /** The ports over AWS. What most calls do without is loaded at its first use: it would double what a cold start loads. */
-export function awsPorts(settings: Settings & Emulated): Ports {
+export function awsPorts(settings: Settings & Emulated, webhooks: Webhooks): Ports {
   const clock = new SystemClock();
   const random = new SystemRandom();
   const store = new DynamoStore({ table: settings.table, clock });
@@ -29,6 +30,7 @@ export function awsPorts(settings: Settings & Emulated): Ports {
     clock,
     random,
     compression: new NodeCompression(),
+    webhooks,
   };
 }
 

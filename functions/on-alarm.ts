@@ -1,22 +1,26 @@
 import type { Context } from "aws-lambda";
 import { AlarmRinger } from "../src/adapters/aws/alarm-ringer.ts";
 import { isWaking } from "../src/adapters/aws/wakings.ts";
-import { Broker } from "../src/broker/broker.ts";
+import { preparedToJson } from "../src/api/message-json.ts";
+import { Broker, isForSweep } from "../src/broker/broker.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
 import type { AlarmId } from "../src/broker/ports/alarm.ts";
-import { minuteOfAlarm } from "../src/broker/timers/minute-alarm.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { logError, logMetrics } from "./log.ts";
 import { readSettings } from "./settings.ts";
 import { sweepOnce } from "./sweep.ts";
+import { webhooksOf } from "./webhooks.ts";
 
 const name = "on-alarm";
 const settings = readSettings();
 const conflicts = new Conflicts();
-const ports = awsPorts(settings);
+const ports = awsPorts(settings, webhooksOf(settings));
 const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
-broker.walker.delivery.onDamaged = (error) => logError(error, { function: name });
+const onError = (error: unknown) => logError(error, { function: name });
+broker.walker.delivery.onDamaged = onError;
+broker.webhookChecks.onError = onError;
+broker.webhookChecks.describe = preparedToJson;
 
 /** Whoever walks a minute ends so long before Lambda would end him. */
 const timeLeftMsMin = 10_000;
@@ -41,9 +45,7 @@ export async function handler(event: unknown, context: Context): Promise<void> {
     workLeft = await sweepOnce(broker, io);
   };
   const ring = (alarm: AlarmId) =>
-    minuteOfAlarm(alarm) === undefined
-      ? sweep()
-      : broker.ring(io, alarm, { until, onError: (error) => logError(error, { function: name }) });
+    isForSweep(alarm) ? sweep() : broker.ring(io, alarm, { until, onError });
   try {
     const rung = isWaking(event)
       ? await new AlarmRinger({ ...io, ring }).wake(event)

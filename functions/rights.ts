@@ -26,11 +26,15 @@ export function serves(name: ApiFunction, right: Right): boolean {
   return name === "all" || functionOfRight[right] === name;
 }
 
-/** What the sweep does, which no caller asks for: seal, archive, trim, and remove what belonged to deleted topics. */
+/**
+ * What is done without being asked for: seal, archive, trim, remove what belonged to deleted topics, deliver what is due,
+ * ask producers what became of their halves.
+ */
 export const sweepUses: readonly Ability[] = [
   "readStore",
   "writeStore",
   "readBlobs",
   "writeBlobs",
   "setAlarms",
+  "callWebhooks",
 ];

@@ -4,13 +4,15 @@ import type { Operation, Right } from "../src/api/operation.ts";
 import { BrokerError } from "../src/broker/errors.ts";
 import type { LogSettings } from "../src/broker/log/log-settings.ts";
 import type { Ports } from "../src/broker/ports/ports.ts";
+import type { Webhooks } from "../src/broker/ports/webhooks.ts";
 import type { SendingBroker } from "../src/broker/sending-broker.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { toRequest, toResult } from "./http-events.ts";
 import { logError, logMetrics } from "./log.ts";
+import { noWebhooks } from "./no-webhooks.ts";
 import { type ApiFunction, serves } from "./rights.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings, type Settings } from "./settings.ts";
 import { usageOfCall } from "./usage-of-call.ts";
 
 /** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
@@ -18,10 +20,11 @@ export function serve<B extends SendingBroker>(
   name: ApiFunction,
   operations: readonly Operation<B>[],
   Broker: new (ports: Ports, settings: Partial<LogSettings>) => B,
+  webhooksOf: (settings: Settings) => Webhooks = () => noWebhooks,
 ): (event: APIGatewayProxyEventV2) => Promise<APIGatewayProxyStructuredResultV2> {
   const settings = readSettings();
   const conflicts = new Conflicts();
-  const ports = awsPorts(settings);
+  const ports = awsPorts(settings, webhooksOf(settings));
   const api = createHttpApi({
     broker: new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
     operations,

@@ -14,6 +14,8 @@ export interface Settings {
   readonly deadLettersArn: string;
   /** Tells this deployment's metrics from another's. */
   readonly service: string;
+  /** Hosts and networks that may be asked by webhook although they are not public. */
+  readonly allowWebhooksTo?: readonly string[];
 }
 
 /** Where Lambda is called that is not AWS. The clients of the SDK look for it themselves. */
@@ -21,7 +23,7 @@ export interface Emulated {
   readonly lambdaEndpoint?: string;
 }
 
-const variables: Readonly<Record<keyof Settings, string>> = {
+const variables: Readonly<Record<keyof Omit<Settings, "allowWebhooksTo">, string>> = {
   table: "TASSO_TABLE",
   bucket: "TASSO_BUCKET",
   scheduleGroup: "TASSO_SCHEDULE_GROUP",
@@ -30,12 +32,20 @@ const variables: Readonly<Record<keyof Settings, string>> = {
   deadLettersArn: "TASSO_DEAD_LETTERS_ARN",
   service: "TASSO_SERVICE",
 };
+/** Names and networks with commas between; absent where only public addresses may be asked. */
+const allowWebhooksVariable = "TASSO_ALLOW_WEBHOOKS_TO";
 
 /** The environment that {@link readSettings} reads. */
 export function environmentOf(settings: Settings): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(variables).map(([field, name]) => [name, settings[field as keyof Settings]]),
+  const environment = Object.fromEntries(
+    Object.entries(variables).map(([field, name]) => [
+      name,
+      settings[field as keyof typeof variables],
+    ]),
   );
+  const { allowWebhooksTo = [] } = settings;
+  if (allowWebhooksTo.length > 0) environment[allowWebhooksVariable] = allowWebhooksTo.join(",");
+  return environment;
 }
 
 /** Throws with everything that is missing at once. */
@@ -45,8 +55,12 @@ export function readSettings(): Settings & Emulated {
   const settings = Object.fromEntries(
     Object.entries(variables).map(([field, name]) => [field, process.env[name]]),
   ) as unknown as Settings;
-  const { AWS_ENDPOINT_URL: lambdaEndpoint } = process.env;
-  return { ...settings, ...(lambdaEndpoint ? { lambdaEndpoint } : {}) };
+  const { AWS_ENDPOINT_URL: lambdaEndpoint, [allowWebhooksVariable]: allowed } = process.env;
+  return {
+    ...settings,
+    ...(lambdaEndpoint ? { lambdaEndpoint } : {}),
+    ...(allowed ? { allowWebhooksTo: allowed.split(",") } : {}),
+  };
 }
 
 /** The function's own credentials, which stay as they are for as long as its process lives. */

@@ -18,6 +18,7 @@ const implied: Readonly<Record<Ability, readonly Ability[]>> = {
   writeBlobs: ["readBlobs"],
   // Which alarms are set stands in the store.
   setAlarms: ["writeStore", "readStore"],
+  callWebhooks: [],
 };
 
 /**
@@ -67,6 +68,8 @@ export function statementsFor(
       // Alarms that are due sooner than a schedule can be.
       allow("RingSoon", ["lambda:InvokeFunction"], wakeUps.onAlarmArn),
     ],
+    // Addresses of nobody in AWS: no policy says who may call them.
+    callWebhooks: () => [],
   };
   const needed = new Set([...abilities].flatMap((ability) => [ability, ...implied[ability]]));
   const order = Object.keys(statements) as Ability[];

@@ -75,6 +75,13 @@ export interface TassoProps {
    */
   readonly memoryMb?: Partial<Record<FunctionName, number>>;
   /**
+   * Hosts (by name) and networks that producers may be asked at by webhook although they are not public. The functions
+   * have to reach them.
+   *
+   * @default public addresses only
+   */
+  readonly allowWebhooksTo?: readonly string[];
+  /**
    * The folder with the bundled functions.
    *
    * @default they are bundled now
@@ -156,7 +163,7 @@ export class Tasso extends Construct {
     this.storage = new Storage(this, "Storage", { removalPolicy });
     this.wakeUps = new WakeUps(this, "WakeUps", { onAlarmArn });
 
-    const environment = environmentOf({
+    const settings = {
       table: this.storage.table.tableName,
       bucket: this.storage.bucket.bucketName,
       scheduleGroup: this.wakeUps.group.scheduleGroupName,
@@ -164,7 +171,8 @@ export class Tasso extends Construct {
       onAlarmArn,
       deadLettersArn: this.wakeUps.deadLetters.queueArn,
       service: name,
-    });
+    };
+    const { allowWebhooksTo = [] } = props;
     const code = Code.fromAsset(props.codeFolder ?? functionCode());
     const functions = new Map<FunctionName, BrokerFunction>();
     const addFunction = (
@@ -176,7 +184,12 @@ export class Tasso extends Construct {
       const made = new BrokerFunction(this, constructIds[entry], {
         entry,
         code,
-        environment,
+        // Who asks, and who takes the URL of whom to ask.
+        environment: environmentOf(
+          entry === "on-alarm" || serves(entry, "admin")
+            ? { ...settings, allowWebhooksTo }
+            : settings,
+        ),
         description: `Tasso: ${descriptions[entry]}`,
         memoryMb: props.memoryMb?.[entry] ?? defaultMemoryMb[entry],
         logRetention: props.logRetention ?? RetentionDays.ONE_MONTH,

@@ -7,11 +7,10 @@
  *
  * `--rounds` is the number of transactions. Control: a server whose commit leaves the half open.
  */
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { readCommandLine, say } from "./audit/command-line.ts";
-import { makeTopic, pause } from "./audit/delayed.ts";
+import { makeTopic } from "./audit/delayed.ts";
+import { disagreements, type Plan, runClient, type Shop, untilAllEnded } from "./audit/halves.ts";
 import { askJson } from "./audit/http.ts";
 import { judge, printTable, printViolations } from "./audit/report.ts";
 import {
@@ -29,15 +28,8 @@ const clientsAtOnce = 4;
 const points = ["before prepare", "prepare sent", "prepared", "decided", "end sent", "ended"];
 const alive = "not killed";
 const hitsMin = 20;
-const client = fileURLToPath(new URL("audit/transaction-client.mjs", import.meta.url));
 
 const { rounds, controlOnly, random } = readCommandLine("transaction-kills", { rounds: 1_000 });
-
-interface Plan {
-  readonly mark: string;
-  readonly verb: "commit" | "rollback";
-  readonly dieAt: string;
-}
 
 interface Run {
   readonly violations: readonly string[];
@@ -58,43 +50,25 @@ async function transactAll(bundle: string, count: number): Promise<Run> {
     const asking = { over: false, answered: 0, violations: [] as string[] };
     const answering = answerChecks(server.url, database, asking);
     const killed = new Map<string, number>();
+    const shop: Shop = { url: server.url, topic, queues, group, database };
     const waiting = [...plans];
     await Promise.all(
       Array.from({ length: clientsAtOnce }, async () => {
         for (let plan = waiting.shift(); plan !== undefined; plan = waiting.shift()) {
-          const died = await runClient(server.url, database, plan);
+          const died = await runClient(shop, plan);
           if (died) killed.set(plan.dieAt, (killed.get(plan.dieAt) ?? 0) + 1);
         }
       }),
     );
-    await untilAllEnded(server.url);
+    await untilAllEnded(shop);
     asking.over = true;
     await answering;
-    const violations = [
-      ...asking.violations,
-      ...(await disagreements(server.url, database, plans)),
-    ];
+    const violations = [...asking.violations, ...(await disagreements(shop, plans))];
     printTable(points.map((point) => ({ "killed at": point, times: killed.get(point) ?? 0 })));
     printTable([{ transactions: count, "checks answered": asking.answered }]);
     printViolations(violations);
     await server.stop();
     return { violations, hits: killed };
-  });
-}
-
-/** Whether it was killed. */
-function runClient(url: string, database: string, plan: Plan): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const given = JSON.stringify({ url, topic, group, database, ...plan });
-    const child = spawn(process.execPath, [client, given], { stdio: ["ignore", "ignore", "pipe"] });
-    let errors = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      errors += chunk.toString();
-    });
-    child.on("close", (code, signal) => {
-      if (code === 0 || signal === "SIGKILL") resolve(signal === "SIGKILL");
-      else reject(new Error(errors));
-    });
   });
 }
 
@@ -134,69 +108,6 @@ function decisionOf(database: string, mark: string): string {
     }
   }
   return readFileSync(file, "utf8");
-}
-
-interface Listed {
-  readonly transactions: readonly { readonly messageId: string; readonly state: string }[];
-  readonly nextCursor?: string;
-}
-
-async function listed(url: string, query: string): Promise<Listed["transactions"][number][]> {
-  const found: Listed["transactions"][number][] = [];
-  let cursor = "";
-  do {
-    const path = `/v1/transactions?producerGroup=${group}&limit=1000${query}${cursor}`;
-    const { json } = await askJson<Listed>(url, "GET", path);
-    found.push(...json.transactions);
-    cursor = json.nextCursor === undefined ? "" : `&cursor=${json.nextCursor}`;
-  } while (cursor !== "");
-  return found;
-}
-
-async function untilAllEnded(url: string): Promise<void> {
-  for (let tries = 0; tries < 30; tries++) {
-    if ((await listed(url, "&state=PREPARED")).length === 0) return;
-    await pause(500);
-  }
-}
-
-async function disagreements(
-  url: string,
-  database: string,
-  plans: readonly Plan[],
-): Promise<string[]> {
-  const states = new Map((await listed(url, "")).map((each) => [each.messageId, each.state]));
-  const counts = await messageCounts(url);
-  return plans.flatMap(({ mark, dieAt }) => {
-    const file = `${database}/${mark}`;
-    const decided = existsSync(file) ? readFileSync(file, "utf8") : "nothing";
-    const state = states.get(mark) ?? "not there";
-    const count = counts.get(mark) ?? 0;
-    const expected = { commit: "COMMITTED", rollback: "ROLLED_BACK" }[decided] ?? "not there";
-    const wrong: string[] = [];
-    if (state !== expected) wrong.push(`${mark} (${dieAt}): decided ${decided}, and is ${state}`);
-    if (count !== (decided === "commit" ? 1 : 0))
-      wrong.push(`${mark} (${dieAt}): decided ${decided}, and is in the log ${count} times`);
-    return wrong;
-  });
-}
-
-async function messageCounts(url: string): Promise<Map<string, number>> {
-  const counts = new Map<string, number>();
-  for (let queue = 0; queue < queues; queue++) {
-    for (let offset = 0, end = false; !end; ) {
-      const path = `/v1/topics/${topic}/queues/${queue}/messages?offset=${offset}&max=1000`;
-      const { json } = await askJson<{
-        messages: { readonly messageId: string }[];
-        nextOffset: number;
-      }>(url, "GET", path);
-      for (const { messageId } of json.messages)
-        counts.set(messageId, (counts.get(messageId) ?? 0) + 1);
-      end = json.messages.length === 0;
-      offset = json.nextOffset;
-    }
-  }
-  return counts;
 }
 
 const leftOpen: Patch = {

@@ -8,11 +8,12 @@ export interface CommandLine {
   readonly random: () => number;
 }
 
-/** Reads `--seed N --control` and how much is to be done, as in `--rounds N`; tells the seed, so that a run can be asked for again. */
-export function readCommandLine<Amount extends string>(
+/** Reads `--seed N --control`, how much is to be done, as in `--rounds N`, and flags of the script's own; tells the seed, so that a run can be asked for again. */
+export function readCommandLine<Amount extends string, Flag extends string = never>(
   name: string,
   defaults: Readonly<Record<Amount, number>>,
-): CommandLine & Readonly<Record<Amount, number>> {
+  flags: readonly Flag[] = [],
+): CommandLine & Readonly<Record<Amount, number>> & Readonly<Record<Flag, boolean>> {
   const seedDefault = Math.floor(Math.random() * 2 ** 32);
   const given: Readonly<Record<string, number>> = { seed: seedDefault, ...defaults };
   const numberOptions = Object.entries(given).map(
@@ -20,15 +21,26 @@ export function readCommandLine<Amount extends string>(
   );
   const control = { type: "boolean", default: false } as const;
   const values: Readonly<Record<string, unknown>> = parseArgs({
-    options: { ...Object.fromEntries(numberOptions), control },
+    options: {
+      ...Object.fromEntries(numberOptions),
+      ...Object.fromEntries(flags.map((flag) => [flag, control] as const)),
+      control,
+    },
   }).values;
   const numbers = Object.fromEntries(
     Object.keys(given).map((each) => [each, wholeNumber(each, values[each])]),
   ) as Readonly<Record<"seed" | Amount, number>>;
   const controlOnly = values["control"] === true;
   const told = Object.entries(numbers).map(([each, number]) => ` --${each} ${number}`);
-  say(`${name}${told.join("")}${controlOnly ? " --control" : ""}`);
-  return { ...numbers, controlOnly, random: seededRandom(numbers.seed) };
+  const wanted = [...flags, "control"].filter((flag) => values[flag] === true);
+  say(`${name}${told.join("")}${wanted.map((flag) => ` --${flag}`).join("")}`);
+  const wished = Object.fromEntries(flags.map((flag) => [flag, values[flag] === true]));
+  return {
+    ...numbers,
+    ...(wished as Readonly<Record<Flag, boolean>>),
+    controlOnly,
+    random: seededRandom(numbers.seed),
+  };
 }
 
 function wholeNumber(option: string, text: unknown): number {

@@ -8,7 +8,13 @@ import type { SendingBroker } from "../broker/sending-broker.ts";
 export type Right = "none" | "send" | "transact" | "pull" | "commit" | "forward" | "admin";
 
 /** What of the ports an operation may need. Policies grant a function what its operations use and nothing else. */
-export type Ability = "readStore" | "writeStore" | "readBlobs" | "writeBlobs" | "setAlarms";
+export type Ability =
+  | "readStore"
+  | "writeStore"
+  | "readBlobs"
+  | "writeBlobs"
+  | "setAlarms"
+  | "callWebhooks";
 
 /** The types of bodies and answers that are not JSON. */
 export const batchType = "application/vnd.tasso.batch.v1";

@@ -54,6 +54,15 @@ export function hex(bytes: Uint8Array): string {
   return text;
 }
 
+/** With padding. */
+export function base64(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes));
+}
+
+export function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
 const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /** Four characters for every three bytes; a rest of one or two bytes is cut off. */

@@ -55,6 +55,14 @@ export const limits = {
   checksMaxDefault: 15,
   checksMaxMax: 1_000,
   checksAtOnceMax: 32,
+  checkUrlCharsMax: 2_048,
+  /** A webhook has so long to answer a check, and so much of its answer is read. */
+  webhookMsMax: 10 * second,
+  webhookAnswerBytesMax: 64 * KB,
+  /** For so long a check is asked again by webhook where nobody answers, at most; then the next check comes. */
+  webhookRetryMsMax: minute,
+  /** A secret that was replaced still signs for so long, so that nothing is refused while its place is taken. */
+  oldSecretMs: 24 * 60 * minute,
   /** A half that nobody could be asked about is discarded at this age. */
   halfOpenMsMax: 72 * 60 * minute,
   /** What became of a transaction can be asked for so long after it ended, and one that was discarded be revived. */

@@ -30,7 +30,7 @@ export class RequestBroker extends SendingBroker {
     this.members = new Members(this.groups, this.topics, this.states);
     this.groupOffsets = new GroupOffsets(this.groups, this.topics, this.states);
     this.receiving = new Receiving(this);
-    this.transactions = new Transactions(this.topics, this.log, this.timers);
+    this.transactions = new Transactions(this.topics, this.log, this.timers, this.producerGroups);
   }
 
   /** Deletes a topic and sets the alarm for what remains of it. Refused while a group lags, unless forced. */

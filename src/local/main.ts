@@ -7,6 +7,8 @@ import { LocalAlarm } from "../adapters/local/local-alarm.ts";
 import { NodeCompression } from "../adapters/local/node-compression.ts";
 import { SystemClock } from "../adapters/local/system-clock.ts";
 import { SystemRandom } from "../adapters/local/system-random.ts";
+import { NodeWebhooks } from "../adapters/webhooks/node-webhooks.ts";
+import { preparedToJson } from "../api/message-json.ts";
 import { operations } from "../api/operations.ts";
 import { Broker } from "../broker/broker.ts";
 import { limits } from "../broker/limits.ts";
@@ -38,6 +40,9 @@ async function run(settings: Settings): Promise<void> {
   const random = new SystemRandom();
   const store = await LmdbStore.open({ path: folder.store, clock });
   const blobs = await FileBlobs.open({ folder: folder.blobs, clock });
+  const stopWalking = new AbortController();
+  const { signal } = stopWalking;
+  const whileRunning = { until: Number.POSITIVE_INFINITY, signal, onError: logError };
   const alarm = new LocalAlarm({
     store,
     clock,
@@ -45,13 +50,14 @@ async function run(settings: Settings): Promise<void> {
     // Delayed messages are walked all the time.
     ring: async (id) => {
       const minute = minuteOfAlarm(id);
-      if (minute === undefined) await sweep();
-      else broker.walker.rewind(minute);
+      if (minute !== undefined) broker.walker.rewind(minute);
+      else await broker.ring(broker.ports, id, whileRunning);
     },
     onError: logError,
   });
   const compression = new NodeCompression();
-  const ports = { store, blobs, alarm, clock, random, compression };
+  const webhooks = new NodeWebhooks({ allow: settings.allowWebhooksTo });
+  const ports = { store, blobs, alarm, clock, random, compression, webhooks };
   // A file costs more than a row, whatever its size.
   const { inlineBatchBytesMax } = limits;
   const broker = new Broker(ports, { inlineBatchBytesMax, ...settings.log });
@@ -61,12 +67,10 @@ async function run(settings: Settings): Promise<void> {
   const stopped = terminated();
   const server = await startServer({ ...settings, token, broker, operations, onError: logError });
   broker.walker.delivery.onDamaged = logError;
+  broker.webhookChecks.onError = logError;
+  broker.webhookChecks.describe = preparedToJson;
   alarm.start();
-  const stopWalking = new AbortController();
-  const walking = broker.walker.walk(broker.ports, Number.POSITIVE_INFINITY, {
-    signal: stopWalking.signal,
-    onError: logError,
-  });
+  const walking = broker.walker.walk(broker.ports, Number.POSITIVE_INFINITY, whileRunning);
   expirySweep.start();
   const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
   await sweep().catch(logError);

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { allowedTargets } from "../adapters/webhooks/webhook-policy.ts";
 import { limits } from "../broker/limits.ts";
 import { type LogSettings, logSettings } from "../broker/log/log-settings.ts";
 
@@ -13,6 +14,8 @@ export interface Settings {
   readonly corsOrigin: string | undefined;
   /** Names by which the server may be called besides loopback ones. */
   readonly allowedHosts: readonly string[];
+  /** Hosts, addresses and networks that producers may be asked at by webhook although they are not public. */
+  readonly allowWebhooksTo: readonly string[];
   /** How the log is kept, as far as it was said. */
   readonly log: Partial<LogSettings>;
 }
@@ -100,6 +103,8 @@ export const usage = `usage: npm start -- [options]
   --token-file FILE     its first line is the bearer token that every call must bring
   --allowed-host NAME   host name by which the server may be called besides loopback (repeatable)
   --cors-origin URL     origin whose web pages may call
+  --allow-webhook-to H  host, address or network (10.0.0.0/8) that a checkUrl may name though it is not public, on any port
+                        (repeatable); NODE_EXTRA_CA_CERTS=FILE in the environment adds certificates that are trusted
 ${logOptions
   .map(
     ({ option, setting, unit, text }) =>
@@ -133,6 +138,12 @@ export function readSettings(args: readonly string[]): Settings | undefined {
     );
   }
   const log = readLogSettings(values, wrong);
+  const allowWebhooksTo = values["allow-webhook-to"];
+  try {
+    allowedTargets(allowWebhooksTo);
+  } catch (error) {
+    wrong.push(`--allow-webhook-to: ${(error as Error).message}`);
+  }
   if (wrong.length > 0) throw new SettingsError(wrong.join("\n"));
   return {
     host,
@@ -141,6 +152,7 @@ export function readSettings(args: readonly string[]): Settings | undefined {
     tokenFile,
     corsOrigin,
     allowedHosts: values["allowed-host"],
+    allowWebhooksTo,
     log,
   };
 }
@@ -181,6 +193,7 @@ function parse(args: readonly string[]) {
         "token-file": { type: "string" },
         "allowed-host": { type: "string", multiple: true, default: [] },
         "cors-origin": { type: "string" },
+        "allow-webhook-to": { type: "string", multiple: true, default: [] },
         ...logOptionTypes,
         help: { type: "boolean", default: false },
       },

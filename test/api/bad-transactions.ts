@@ -89,6 +89,22 @@ export const badTransactions: readonly BadRequest[] = [
   post("waitMs: 20001 for checks", "waitMs", { waitMs: 20_001 }, checks),
   post("checkEveryMs: 999", "checkEveryMs", { checkEveryMs: 999 }, settings),
   post("checksMax: 0", "checksMax", { checksMax: 0 }, settings),
+  ...[
+    "http://hooks.example.com/",
+    "hooks.example.com",
+    "https://user:secret@hooks.example.com/",
+    "https://hooks.example.com:8443/",
+    "https://localhost/",
+    "https://127.1/",
+    "https://169.254.169.254/",
+    "https://[fd00:ec2::254]/",
+    "https://metadata.google.internal/",
+    `https://hooks.example.com/${"x".repeat(2_048)}`,
+  ].map((checkUrl) =>
+    post(`checkUrl: ${checkUrl.slice(0, 60)}`, "checkUrl", { checkUrl }, settings),
+  ),
+  post("a checkUrl that is a number", "checkUrl", { checkUrl: 1 }, settings),
+  post("another secret of no checkUrl", "rotateCheckSecret", { rotateCheckSecret: true }, settings),
   post("a setting of a producer group that is none", "colour", { colour: "red" }, settings),
   ...["state=OPEN", "limit=0", "cursor=x", "producerGroup=a.b"].map((query) => ({
     ...post(`transactions listed by ${query}`, query.replace(/=.*/, ""), {}),

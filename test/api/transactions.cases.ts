@@ -198,10 +198,46 @@ export function runTransactionCases({ ask, newTopic, send, pull }: Suite): void 
         status: 409,
         json: { code: "transaction_ended", details: { state: "DISCARDED" } },
       });
+      const webhook = (checkUrl: string | null) =>
+        ask("PUT", `/v1/producer-groups/${group}`, { json: { checkUrl } });
+      // Nobody answers there, and so nothing is counted.
+      await webhook("https://checks.invalid/");
       expect((await end("revive", transactionId)).json.state).toBe("PREPARED");
-      expect(await takeChecks(group, { waitMs: 5_000 })).toMatchObject([{ check: 1 }]);
+      await webhook(null);
+      expect(await takeChecks(group, { waitMs: 15_000 })).toMatchObject([{ check: 1 }]);
       const ended = await end("commit", transactionId);
       expect(ended.json).toMatchObject({ state: "COMMITTED", offset: 1 });
+    });
+
+    it("has a webhook whose secret is told when it is minted, and never again", async () => {
+      const group = newGroup();
+      const change = async (json: object) => {
+        const answer = await ask("PUT", `/v1/producer-groups/${group}`, { json });
+        expect(answer.status, JSON.stringify(answer.json)).toBe(200);
+        return answer.json;
+      };
+      const plain = { producerGroup: group, checkEveryMs: 30_000, checksMax: 15 };
+      const secret = expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/);
+      const checkUrl = "https://checks.invalid/shop";
+      const first = await change({ checkUrl });
+      expect(first).toEqual({ ...plain, checkUrl, checkSecret: secret });
+      expect(await change({ checkUrl })).toEqual({ ...plain, checkUrl });
+      expect(await change({})).toEqual({ ...plain, checkUrl });
+      expect((await ask("GET", `/v1/producer-groups/${group}`)).json).toEqual({
+        ...plain,
+        checkUrl,
+      });
+      const topic = await newTopic({ queues: 1 });
+      const { transactionId } = await prepare(topic, { body: "x" }, { producerGroup: group });
+      await end("commit", transactionId);
+      const rotated = await change({ rotateCheckSecret: true });
+      expect(rotated).toEqual({ ...plain, checkUrl, checkSecret: secret });
+      const other = "https://checks.invalid/other";
+      const moved = await change({ checkUrl: other });
+      expect(moved).toEqual({ ...plain, checkUrl: other, checkSecret: secret });
+      expect(new Set([first, rotated, moved].map((each) => each.checkSecret)).size).toBe(3);
+      expect(await change({ checkUrl: null })).toEqual(plain);
+      expect(await change({ checkUrl: null })).toEqual(plain);
     });
 
     it("has its transactions listed in pages, by state", async () => {

@@ -26,6 +26,13 @@ describe("the settings of a function", () => {
     expect(readSettings()).toEqual({ ...settings, lambdaEndpoint: "http://127.0.0.1:1" });
   });
 
+  it("name where webhooks may go only where somebody said so", () => {
+    expect(environmentOf(settings)).toEqual(environmentOf({ ...settings, allowWebhooksTo: [] }));
+    const allowed = { ...settings, allowWebhooksTo: ["hooks.internal", "10.0.0.0/8"] };
+    give(environmentOf(allowed));
+    expect(readSettings().allowWebhooksTo).toEqual(allowed.allowWebhooksTo);
+  });
+
   it("name everything that is missing at once", () => {
     give({ ...environmentOf(settings), TASSO_TABLE: "", TASSO_SERVICE: "" });
     expect(readSettings).toThrow("the environment lacks TASSO_TABLE, TASSO_SERVICE");

@@ -37,3 +37,13 @@ test("rows are kept for as long as somebody may count with their segment as open
   expect(readSettings(["--rows-kept-ms", "80000"])?.log).toEqual({ rowsKeptMs: 80_000 });
   expect(() => readSettings(["--rows-kept-ms", "79999"])).toThrow("from 80000 to");
 });
+
+test("webhooks go where they are allowed to go, and what is no host or network is told", () => {
+  expect(readSettings([])?.allowWebhooksTo).toEqual([]);
+  const given = ["hooks.internal", "10.0.0.0/8"];
+  const options = given.flatMap((each) => ["--allow-webhook-to", each]);
+  expect(readSettings(options)?.allowWebhooksTo).toEqual(given);
+  expect(() => readSettings(["--allow-webhook-to", "https://hooks.internal"])).toThrow(
+    '--allow-webhook-to: "https://hooks.internal" is no host name',
+  );
+});

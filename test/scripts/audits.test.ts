@@ -52,6 +52,12 @@ describe("the audit", () => {
     await expectPass("transaction-kills", 28);
   });
 
+  it("of halves that another process settles passes, and catches one that does not look", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("check-back-dies", 12);
+  });
+
   it("of commits and rollbacks that race passes, and catches a second outcome", {
     timeout: limitMs,
   }, async () => {

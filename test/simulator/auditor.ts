@@ -165,6 +165,8 @@ export class Auditor {
   readonly deletions: Deletion[] = [];
   /** By their ids, in hexadecimal digits. */
   readonly transactions = new Map<string, TransactionSeen>();
+  /** Their producer group has a webhook, which answers at the end. */
+  hasWebhook = false;
   readonly retentions: RetentionAsked[] = [];
   readonly damages: DamageTold[] = [];
   readonly final: FinalLog[] = [];

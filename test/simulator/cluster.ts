@@ -1,6 +1,6 @@
 import { MemoryBlobs } from "../../src/adapters/memory/memory-blobs.ts";
 import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
-import { Broker } from "../../src/broker/broker.ts";
+import { Broker, isForSweep } from "../../src/broker/broker.ts";
 import { BrokerError, isBrokerError } from "../../src/broker/errors.ts";
 import { logSettings } from "../../src/broker/log/log-settings.ts";
 import { metered, Usage } from "../../src/broker/metering.ts";
@@ -154,7 +154,14 @@ export class Cluster {
     const chosen = world.dice.pick(this.#brokers);
     const minute = minuteOfAlarm(id);
     world.note(() => `alarm ${id} rings ${chosen.name}`);
-    if (minute === undefined) {
+    if (minute === undefined && !isForSweep(id)) {
+      const onError = chosen.onError("ask webhooks");
+      chosen.serve(
+        "ask webhooks",
+        (broker, io) => broker.ring(io, id, { until: io.clock.now() + 30_000, onError }),
+        () => {},
+      );
+    } else if (minute === undefined) {
       chosen.serve(
         "sweep",
         (broker, io) => broker.sweep(io),
@@ -251,6 +258,8 @@ class SimulatedBroker {
     });
     this.broker = new Broker(ports, this.#cell.log);
     this.broker.walker.delivery.onDamaged = this.onError("delivery");
+    this.broker.webhookChecks.onError = this.onError("ask webhooks");
+    this.broker.webhookChecks.describe = () => ({});
     if (this.#walks) void walkOn(world, this.broker, this.onError("walk"));
   }
 }

@@ -37,6 +37,7 @@ import { readerNeverSkips } from "./invariants/reader-never-skips.ts";
 import { readerStaysInRange } from "./invariants/reader-stays-in-range.ts";
 import { recallTellsTheTruth } from "./invariants/recall-tells-the-truth.ts";
 import { refusedNeverAppears } from "./invariants/refused-never-appears.ts";
+import { theDatabaseDecides } from "./invariants/the-database-decides.ts";
 import { timesNeverFall } from "./invariants/times-never-fall.ts";
 
 /** Everything that the auditor demands. */
@@ -72,6 +73,7 @@ export const invariants: readonly Invariant[] = [
   openHalvesEnd,
   aForwardIsAllOrNothing,
   anEnlistedRowHasItsMessage,
+  theDatabaseDecides,
   nothingIsLeftBehind,
   acknowledgedNeverComesAgain,
   deadExactlyAtTheMaximum,

@@ -31,6 +31,8 @@ export interface Scenario extends DelayPlan {
   readonly transactors: number;
   /** Who forwards what came in, and stores rows of their own with messages. */
   readonly forwarders: number;
+  /** Their group has a webhook, too. */
+  readonly webhook: boolean;
   readonly sweepers: number;
   /** Groups that receive or poll in the topic "orders", and how many of each there are. */
   readonly groups: readonly (GroupPlan & { readonly members: number })[];
@@ -75,6 +77,7 @@ export function scenarioOf(seed: number): Scenario {
     clumsy: dice.between(0, 1),
     transactors: transactorsOf(seed),
     forwarders: forwardersOf(seed),
+    webhook: hasWebhook(seed),
     sweepers: dice.chance(0.75) ? 1 : 0,
     groups: [],
     sweepMs: dice.pick([1_000, 90_000]),
@@ -107,6 +110,11 @@ function transactorsOf(seed: number): number {
 function forwardersOf(seed: number): number {
   const dice = new Dice(seed ^ 0x5be0cd19);
   return dice.chance(0.4) ? dice.between(2, 4) : 0;
+}
+
+/** By dice of their own, too. */
+function hasWebhook(seed: number): boolean {
+  return transactorsOf(seed) > 0 && new Dice(seed ^ 0x9b05688c).chance(0.4);
 }
 
 /** Two or all three of the kinds that there are. */

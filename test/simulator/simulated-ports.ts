@@ -7,12 +7,15 @@ import { type Hazards, Line } from "./line.ts";
 import type { SimulatedAlarm } from "./simulated-alarm.ts";
 import { SimulatedBlobs } from "./simulated-blobs.ts";
 import { type SharedStore, SimulatedStore } from "./simulated-store.ts";
+import { type Endpoint, SimulatedWebhooks } from "./simulated-webhooks.ts";
 import type { Process, World } from "./world.ts";
 
 export interface SimulatedCell extends SharedStore {
   readonly world: World;
   readonly blobs: MemoryBlobs;
   readonly alarm: SimulatedAlarm;
+  /** Who answers webhooks, once it is there. */
+  endpoint?: Endpoint;
   /** How its brokers keep the log. */
   readonly log: LogSettings;
 }
@@ -39,5 +42,6 @@ export function simulatedPorts(
     compression: {
       gunzip: async (bytes, bytesMax) => gunzipSync(bytes, { maxOutputLength: bytesMax }),
     },
+    webhooks: new SimulatedWebhooks(world, process, () => cell.endpoint),
   };
 }

@@ -11,6 +11,7 @@ import { recaller } from "./actors/recaller.ts";
 import { receiver } from "./actors/receiver.ts";
 import { sweeper } from "./actors/sweeper.ts";
 import { checker, transactor } from "./actors/transactor.ts";
+import { webhookEndpoint } from "./actors/webhook-endpoint.ts";
 import { afterAllIsDue } from "./after-all-is-due.ts";
 import { afterDays } from "./after-days.ts";
 import { Auditor, type Violation } from "./auditor.ts";
@@ -24,6 +25,7 @@ import { QuietSpells } from "./quiet-spells.ts";
 import { readLog } from "./read-log.ts";
 import { type Scenario, scenarioOf } from "./scenario.ts";
 import { transactionsEnd } from "./transactions-end.ts";
+import { producers } from "./transactions-seen.ts";
 import { World } from "./world.ts";
 
 /** The one thing that is not seen by clients: that the broker met no bug of its own. */
@@ -61,6 +63,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   const auditor = new Auditor();
   for (const topic of scenario.topics) if (topic.volatile) auditor.volatile.add(topic.name);
   await makeTopics(cluster, auditor, scenario);
+  if (scenario.webhook) await enterWebhook(cluster, auditor);
   const clients = cast(cluster, auditor, scenario);
 
   const quietSpells = new QuietSpells(world, scenario);
@@ -149,6 +152,16 @@ async function makeTopics(cluster: Cluster, auditor: Auditor, scenario: Scenario
     );
   }
   if (scenario.forwarders > 0) await makeForwardTopics(cluster);
+  world.calm = false;
+}
+
+async function enterWebhook(cluster: Cluster, auditor: Auditor): Promise<void> {
+  const { world } = cluster.cell;
+  auditor.hasWebhook = true;
+  cluster.cell.endpoint = webhookEndpoint(auditor, world);
+  world.calm = true;
+  const webhook = { url: "https://shop.example/checks" };
+  await cluster.ask((broker, io) => broker.producerGroups.change(io, producers, { webhook }));
   world.calm = false;
 }
 

@@ -8,7 +8,8 @@ const minute = 60_000;
 const hour = 60 * minute;
 
 /**
- * Nobody ends anything any more: either somebody asks for every check and answers none, or nobody is there and days pass.
+ * Nobody ends anything any more: a webhook answers; or somebody asks for every check and answers none; or nobody is there
+ * and days pass.
  * Then every half has to have ended.
  */
 export async function transactionsEnd(
@@ -19,9 +20,10 @@ export async function transactionsEnd(
   if (auditor.transactions.size === 0) return;
   const { world } = cluster.cell;
   // Those that nobody polls for are given up after 72 hours.
-  for (let round = 0; round < (isAsked ? 18 : 75); round++) {
-    await world.runTo(world.now + (isAsked ? minute / 2 + 1_000 : hour));
-    if (isAsked) await askForAll(cluster, auditor);
+  const isSoon = isAsked || auditor.hasWebhook;
+  for (let round = 0; round < (isSoon ? 18 : 75); round++) {
+    await world.runTo(world.now + (isSoon ? minute / 2 + 1_000 : hour));
+    if (isAsked && !auditor.hasWebhook) await askForAll(cluster, auditor);
     else await cluster.ask((broker, io) => broker.sweep(io));
   }
   for (const seen of auditor.transactions.values()) {

@@ -19,6 +19,8 @@ export interface TransactionSeen {
   readonly uid: string;
   readonly id: Uint8Array;
   readonly topic: string;
+  /** When its first attempt left, or somewhat earlier. */
+  readonly begunAt: number;
   decided: "commit" | "rollback" | undefined;
   /** When somebody asked first for it to be committed. */
   commitAskedAt: number;
@@ -26,6 +28,10 @@ export interface TransactionSeen {
   endAskedAt: number;
   readonly told: OutcomeTold[];
   readonly checks: CheckTold[];
+  /** Both ends were asked for on purpose. */
+  isContested?: boolean;
+  /** How often its webhook answered that it does not know. */
+  unknowns?: number;
   /** How it ended, when everything had come to rest; `undefined`: it was never stored. */
   final?: TransactionStateName | undefined;
   /** It ended so long ago that the broker knows nothing of it any more. */

@@ -4,6 +4,7 @@ import { NodeCompression } from "../../src/adapters/local/node-compression.ts";
 import { MemoryAlarm } from "../../src/adapters/memory/memory-alarm.ts";
 import { MemoryBlobs } from "../../src/adapters/memory/memory-blobs.ts";
 import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
+import { MemoryWebhooks } from "../../src/adapters/memory/memory-webhooks.ts";
 import type { Clock } from "../../src/broker/ports/clock.ts";
 import type { Ports } from "../../src/broker/ports/ports.ts";
 import type { Random } from "../../src/broker/ports/random.ts";
@@ -21,6 +22,7 @@ export function memoryPorts<C extends Clock>(
     clock,
     random: new SeededRandom(seed),
     compression: new NodeCompression(),
+    webhooks: new MemoryWebhooks(),
   };
 }
 

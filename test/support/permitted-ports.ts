@@ -11,7 +11,7 @@ export function permittedPorts(
     if (!permitted.includes(ability)) throw new Error(`"uses" does not name ${ability}`);
     onUse(ability);
   };
-  const { store, blobs, alarm } = ports;
+  const { store, blobs, alarm, webhooks } = ports;
   return {
     ...ports,
     store: {
@@ -54,6 +54,14 @@ export function permittedPorts(
       cancel: async (id) => {
         use("setAlarms");
         return alarm.cancel(id);
+      },
+    },
+    webhooks: {
+      expectAllowed: (url, field) => webhooks.expectAllowed(url, field),
+      hmacSha256: (key, bytes) => webhooks.hmacSha256(key, bytes),
+      post: async (...call) => {
+        use("callWebhooks");
+        return webhooks.post(...call);
       },
     },
   };

@@ -3,6 +3,8 @@ import { fromHex, hex } from "../../broker/bytes.ts";
 import { limits } from "../../broker/limits.ts";
 import { decodeBatch } from "../../broker/log/batch.ts";
 import { recallHandleOf } from "../../broker/timers/recall-handle.ts";
+import { wakeForChecks } from "../../broker/transactions/check-alarm.ts";
+import type { ProducerGroup } from "../../broker/transactions/producer-groups.ts";
 import {
   type Transaction,
   transactionIdChars,
@@ -10,6 +12,7 @@ import {
 } from "../../broker/transactions/transaction.ts";
 import { listTransactions as transactionsOf } from "../../broker/transactions/transaction-list.ts";
 import { timerIdOf, transactionNotFound } from "../../broker/transactions/transactions.ts";
+import { shownSecret } from "../../broker/transactions/webhook-signature.ts";
 import { fromJson, preparedToJson } from "../message-json.ts";
 import { defineOperation } from "../operation.ts";
 import {
@@ -50,7 +53,7 @@ export const prepare = defineOperation({
   summary:
     "Stores a message that nobody sees until it is committed. Its producer group is asked about it while it is open.",
   right: "transact",
-  uses: ["readStore", "writeStore", "writeBlobs"],
+  uses: ["readStore", "writeStore", "writeBlobs", "setAlarms"],
   params: topicParams,
   body: z.strictObject({
     message: messageIn,
@@ -242,7 +245,7 @@ export const reviveTransaction = defineOperation({
   summary:
     "Opens a transaction again that was discarded: its producer is asked at once. Again is fine.",
   right: "admin",
-  uses: ["readStore", "writeStore"],
+  uses: ["readStore", "writeStore", "setAlarms"],
   params: transactionParams,
   answers: { 200: outcome },
   errors: ["transaction_not_found", "transaction_ended", "outcome_unknown"],
@@ -259,28 +262,45 @@ const groupAnswer = z.object({
   producerGroup: z.string(),
   checkEveryMs: z.int(),
   checksMax: z.int(),
+  checkUrl: z.string().optional(),
+});
+
+const checkUrl = z.string().max(limits.checkUrlCharsMax, {
+  error: `an https URL of at most ${limits.checkUrlCharsMax} characters, or null`,
 });
 
 export const changeProducerGroup = defineOperation({
   name: "changeProducerGroup",
   method: "PUT",
   path: "/v1/producer-groups/{group}",
-  summary: "How the half messages of a producer group are checked back. Absent fields stay.",
+  summary:
+    "How the half messages of a producer group are checked back. Absent fields stay. Due checks are also POSTed to the checkUrl, as takeChecks answers them one by one; it answers {outcome: commit, rollback or unknown}, and anything else is unknown. They are signed as Standard Webhooks says by the checkSecret, which is told when the URL is set or the secret rotated, and never again. null removes both.",
   right: "admin",
-  uses: ["readStore", "writeStore"],
+  uses: ["readStore", "writeStore", "setAlarms"],
   params: groupParams,
   body: z.strictObject({
     checkEveryMs: z.int().min(limits.checkEveryMsMin).max(limits.checkEveryMsMax).optional(),
     checksMax: z.int().min(1).max(limits.checksMaxMax).optional(),
+    checkUrl: checkUrl.nullable().optional(),
+    rotateCheckSecret: z.boolean().optional(),
   }),
-  answers: { 200: groupAnswer },
+  answers: { 200: groupAnswer.extend({ checkSecret: z.string().optional() }) },
   errors: ["contention", "outcome_unknown"],
-  async run({ broker, io }, { params: { group }, body: { checkEveryMs, checksMax } }) {
-    const changed = await broker.producerGroups.change(io, group, {
+  async run({ broker, io }, { params, body }) {
+    const { checkEveryMs, checksMax, checkUrl: url, rotateCheckSecret: rotates } = body;
+    if (typeof url === "string") await io.webhooks.expectAllowed(url, "checkUrl");
+    const { group, minted } = await broker.producerGroups.change(io, params.group, {
       ...(checkEveryMs === undefined ? {} : { checkEveryMs }),
       ...(checksMax === undefined ? {} : { checksMax }),
+      webhook: {
+        ...(url === undefined ? {} : { url }),
+        ...(rotates === undefined ? {} : { rotates }),
+      },
     });
-    return { status: 200, json: { producerGroup: group, ...changed } };
+    // Halves that are open already are asked about from now on.
+    if (typeof url === "string") await wakeForChecks(io, params.group, io.clock.now());
+    const checkSecret = minted === undefined ? {} : { checkSecret: shownSecret(minted) };
+    return { status: 200, json: { ...shownGroup(params.group, group), ...checkSecret } };
   },
 });
 
@@ -295,10 +315,21 @@ export const getProducerGroup = defineOperation({
   answers: { 200: groupAnswer },
   errors: [],
   async run({ broker, io }, { params: { group } }) {
-    const settings = await broker.producerGroups.get(io, group);
-    return { status: 200, json: { producerGroup: group, ...settings } };
+    return {
+      status: 200,
+      json: shownGroup(group, await broker.producerGroups.get(io, group)),
+    };
   },
 });
+
+/** Without its secret. */
+function shownGroup(
+  group: string,
+  { checkEveryMs, checksMax, webhook }: ProducerGroup,
+): z.output<typeof groupAnswer> {
+  const url = webhook === undefined ? {} : { checkUrl: webhook.url };
+  return { producerGroup: group, checkEveryMs, checksMax, ...url };
+}
 
 const idPattern = new RegExp(`^[0-9a-f]{${transactionIdChars}}$`);
 

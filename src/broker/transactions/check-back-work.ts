@@ -8,18 +8,23 @@ import { checkDueAt } from "./check-entry.ts";
 import { discard, isExhausted, openHalves } from "./checks.ts";
 import type { ProducerGroups } from "./producer-groups.ts";
 
-/** Where halves wait for somebody who can be asked, they are looked after again so much later (ms). */
-const againMs = 60_000;
+/**
+ * Halves that are open are looked after again so much later (ms). Those who poll end what is exhausted by themselves, so
+ * for them it is to end what nobody polls for, and 72 hours may become so much longer; a webhook that no alarm rang for
+ * waits for it.
+ */
+const againMs = { polled: 10 * 60_000, asked: 60_000 };
 const discardedAtOnce = 100;
 
 /**
  * Looks after the halves of a producer group that are due: ends those that nobody is asked about any more, and comes again
- * as long as any is open. Whom to ask is for those who poll.
+ * as long as any is open. Groups with a webhook are told to `onOpen`; whom else to ask is for those who poll.
  */
 export async function doCheckBack(
   io: Ports,
   work: Extract<Work, { kind: "check-back" }>,
   groups: ProducerGroups,
+  onOpen: (producerGroup: string) => void,
 ): Promise<WorkDone> {
   const { producerGroup } = work;
   const group = await groups.get(io, producerGroup);
@@ -39,7 +44,10 @@ export async function doCheckBack(
   }
   // Discards whose outcome nobody knows are looked at once more.
   if (!isOpen && discarded === 0) return { writes: [] };
-  return { writes: [putWork(io, { dueAt: io.clock.now() + againMs, work })] };
+  const isAsked = group.webhook !== undefined;
+  if (isAsked && isOpen) onOpen(producerGroup);
+  const dueAt = io.clock.now() + (isAsked ? againMs.asked : againMs.polled);
+  return { writes: [putWork(io, { dueAt, work })] };
 }
 
 async function* dueInPages(

@@ -15,6 +15,10 @@ export function decodeCheckEntry({ value }: Item): CheckEntry {
   return decodeRecord<CheckEntry>("check entry", value);
 }
 
+export function encodeCheckEntry(entry: CheckEntry): Uint8Array {
+  return encodeRecord(entry);
+}
+
 /** Which transaction an entry is of. */
 export function transactionOfCheck({ key }: Item): Uint8Array {
   return key.sort.subarray(8);
@@ -38,7 +42,7 @@ export function checkPut(
   return {
     kind: "put",
     key: keys.check(producerGroup, dueAt, id),
-    value: encodeRecord(entry),
+    value: encodeCheckEntry(entry),
     version: newVersion(io.random),
   };
 }

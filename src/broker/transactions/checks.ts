@@ -1,14 +1,16 @@
+import { newVersion } from "../chance.ts";
 import { limits } from "../limits.ts";
 import type { Batch } from "../log/batch.ts";
 import { Damaged } from "../ports/failures.ts";
 import type { Ports } from "../ports/ports.ts";
-import { type Item, storeLimits } from "../ports/store.ts";
+import { type Item, type Put, storeLimits } from "../ports/store.ts";
 import { checkShards, keys, offsetKey, partitions } from "../schema.ts";
 import {
   type CheckEntry,
   checkDueAt,
   checkPut,
   decodeCheckEntry,
+  encodeCheckEntry,
   transactionOfCheck,
 } from "./check-entry.ts";
 import type { ProducerGroup, ProducerGroups } from "./producer-groups.ts";
@@ -21,6 +23,23 @@ export interface Check {
   readonly batch: Batch;
   /** How often somebody was asked, this time included. */
   readonly check: number;
+  readonly lease: Lease;
+}
+
+/** Until the next check is due, a check belongs to whom it was given. */
+export interface Lease {
+  readonly until: number;
+  /** The entry as it was put by whoever has it. */
+  readonly put: Put;
+  readonly entry: CheckEntry;
+}
+
+interface Taking {
+  readonly max: number;
+  /** Batches of so many bytes at once, but one at least. */
+  readonly bytesMax: number;
+  /** Whether somebody is asked by being given it. Who asks by webhook counts when he is answered, by {@link countCheck}. */
+  readonly isCounted: boolean;
 }
 
 /** A half that is due to be checked. */
@@ -51,7 +70,8 @@ export class Checks {
   ): Promise<Check[]> {
     const until = io.clock.now() + waitMs;
     for (;;) {
-      const checks = await this.#takeDue(io, producerGroup, max);
+      const taking = { max, bytesMax: limits.pullBytesMax, isCounted: true };
+      const checks = await this.takeDue(io, producerGroup, taking);
       const left = until - io.clock.now();
       if (checks.length > 0 || left <= 0 || isOver()) return checks;
       await io.clock.sleep(Math.min(left, lookEveryMs));
@@ -59,8 +79,13 @@ export class Checks {
   }
 
   /** Gives out what is due of a group at this instant, first come, first served. */
-  async #takeDue(io: Ports, producerGroup: string, max: number): Promise<Check[]> {
-    const entries = await dueEntries(io, producerGroup, max);
+  async takeDue(
+    io: Ports,
+    producerGroup: string,
+    { max, bytesMax, isCounted }: Taking,
+  ): Promise<Check[]> {
+    const to = offsetKey(io.clock.now() + 1);
+    const entries = await firstEntries(io, producerGroup, { to, limit: max });
     if (entries.length === 0) return [];
     const group = await this.#groups.get(io, producerGroup);
     const taken: Promise<Check | undefined>[] = [];
@@ -72,19 +97,28 @@ export class Checks {
       }
       const { batch } = half;
       bytes += batch.large?.length ?? batch.bytes.length;
-      if (bytes > limits.pullBytesMax && taken.length > 0) break;
-      taken.push(lease(io, half, group));
+      if (bytes > bytesMax && taken.length > 0) break;
+      taken.push(lease(io, half, group, isCounted));
     }
     return (await Promise.all(taken)).filter((check) => check !== undefined);
   }
 }
 
-/** Entries that are due, the first ones first; at least `max` of them where there are as many. */
-export async function dueEntries(io: Ports, producerGroup: string, max: number): Promise<Item[]> {
-  const to = offsetKey(io.clock.now() + 1);
+/** When the first check of a group is due, of all that are open. */
+export async function nextCheckAt(io: Ports, producerGroup: string): Promise<number | undefined> {
+  const [first] = await firstEntries(io, producerGroup, { limit: 1 });
+  return first && checkDueAt(first);
+}
+
+/** The entries that are due first, in their order; at least `limit` of them where there are as many. */
+async function firstEntries(
+  io: Ports,
+  producerGroup: string,
+  range: { readonly to?: Uint8Array; readonly limit: number },
+): Promise<Item[]> {
   const pages = await Promise.all(
     Array.from({ length: checkShards }, (_, shard) =>
-      io.store.scan({ partition: partitions.checks(shard, producerGroup), to, limit: max }),
+      io.store.scan({ partition: partitions.checks(shard, producerGroup), ...range }),
     ),
   );
   return pages.flatMap(({ items }) => items).sort((a, b) => checkDueAt(a) - checkDueAt(b));
@@ -142,23 +176,40 @@ async function lease(
   io: Ports,
   { entry, check, transaction, batch }: DueHalf,
   { checkEveryMs }: ProducerGroup,
+  isCounted: boolean,
 ): Promise<Check | undefined> {
   const id = transactionOfCheck(entry);
   const now = io.clock.now();
   const { producerGroup } = transaction;
   const next = { producerGroup, dueAt: now + checkEveryMs, id };
   const checks = check.checks + 1;
+  const left = isCounted ? { ...check, checks } : check;
+  const put = checkPut(io, next, left);
   const { outcome } = await io.store.commit(
-    [
-      { kind: "delete", key: entry.key, expect: { version: entry.version } },
-      checkPut(io, next, { ...check, checks }),
-    ],
+    [{ kind: "delete", key: entry.key, expect: { version: entry.version } }, put],
     now + limits.appendDeadlineMs,
   );
-  return outcome === "applied" ? { id, transaction, batch, check: checks } : undefined;
+  if (outcome !== "applied") return undefined;
+  return { id, transaction, batch, check: checks, lease: { until: next.dueAt, put, entry: left } };
 }
 
-async function remove(io: Ports, { key, version }: Item): Promise<void> {
+/** Somebody was asked, and does not know. Where the entry is not his any more nothing is counted. */
+export async function countCheck(io: Ports, { lease: { put, entry } }: Check): Promise<void> {
+  const counted: Put = {
+    ...put,
+    value: encodeCheckEntry({ ...entry, checks: entry.checks + 1 }),
+    version: newVersion(io.random),
+    expect: { version: put.version },
+  };
+  await io.store.commit([counted], io.clock.now() + limits.appendDeadlineMs);
+}
+
+/** Its transaction has ended: nobody is to meet the entry and look. */
+export function forgetCheck(io: Ports, { lease: { put } }: Check): Promise<void> {
+  return remove(io, put);
+}
+
+async function remove(io: Ports, { key, version }: Pick<Item, "key" | "version">): Promise<void> {
   const until = io.clock.now() + limits.appendDeadlineMs;
   await io.store.commit([{ kind: "delete", key, expect: { version } }], until);
 }

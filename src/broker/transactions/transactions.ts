@@ -20,8 +20,10 @@ import { expectAccepted, expectFits, expectWithinRetryWindow } from "../sending/
 import { timerId } from "../timers/timer.ts";
 import type { Timers } from "../timers/timers.ts";
 import type { Topics } from "../topics/topics.ts";
+import { wakeIfAsked } from "./check-alarm.ts";
 import { checkDelete, checkPut } from "./check-entry.ts";
 import { CheckWork, storedUntil } from "./check-work.ts";
+import type { ProducerGroups } from "./producer-groups.ts";
 import {
   type DelayAfterCommit,
   decodeTransaction,
@@ -67,10 +69,12 @@ export class Transactions {
   readonly #topics: Topics;
   readonly #log: Log;
   readonly #timers: Timers;
+  readonly #groups: ProducerGroups;
   readonly #work = new CheckWork();
 
-  constructor(topics: Topics, log: Log, timers: Timers) {
+  constructor(topics: Topics, log: Log, timers: Timers, groups: ProducerGroups) {
     this.#topics = topics;
+    this.#groups = groups;
     this.#log = log;
     this.#timers = timers;
   }
@@ -91,17 +95,19 @@ export class Transactions {
     const batch = await this.#placed(io, draft);
     const { checkAt, preparedAt } = draft.transaction;
     const check = { producerGroup, dueAt: checkAt, id };
+    const work = this.#work.writesFor(io, producerGroup, checkAt);
     const result = await commitUntilDecided(
       io,
       [
         preparedPut(io, key, draft.transaction, batch),
         checkPut(io, check, { checks: 0, preparedAt }),
-        ...this.#work.writesFor(io, producerGroup, checkAt),
+        ...work,
       ],
       storedUntil(io, checkAt),
     );
     if (result.outcome === "applied") {
       this.#work.wrote(producerGroup, checkAt);
+      if (work.length > 0) await wakeIfAsked(io, this.#groups, producerGroup, checkAt);
       return { id, transaction: draft.transaction };
     }
     const [item] = result.current;
@@ -161,6 +167,7 @@ export class Transactions {
       );
       if (outcome !== "applied") continue;
       this.#work.wrote(producerGroup, now);
+      await wakeIfAsked(io, this.#groups, producerGroup, now);
       return revived;
     }
   }

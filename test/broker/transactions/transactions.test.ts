@@ -322,7 +322,7 @@ describe("a check", () => {
       code: "transaction_ended",
     });
     io.clock.pass(minute);
-    await sweeps(io, broker);
+    await sweeps(io, broker, 11 * minute);
     expect(await leftOvers(io)).toEqual([]);
   });
 
@@ -466,10 +466,14 @@ function take(io: Ports, broker: Broker, group = "shop") {
 }
 
 /** As often as work comes again by itself. */
-async function sweeps(io: Ports & { readonly clock: VirtualClock }, broker: Broker): Promise<void> {
+async function sweeps(
+  io: Ports & { readonly clock: VirtualClock },
+  broker: Broker,
+  everyMs = 2 * minute,
+): Promise<void> {
   for (let again = 0; again < 3; again++) {
     await broker.sweep(io);
-    io.clock.pass(2 * minute);
+    io.clock.pass(everyMs);
   }
 }
 

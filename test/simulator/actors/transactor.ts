@@ -52,7 +52,7 @@ async function transact(
   const body = utf8(`${uid} ${"x".repeat(dice.between(0, 400))}`);
   const id = dice.bytes(16);
   const seen: TransactionSeen = {
-    ...{ uid, id, topic, decided: undefined },
+    ...{ uid, id, topic, begunAt: client.world.now, decided: undefined },
     ...{ commitAskedAt: Number.POSITIVE_INFINITY, endAskedAt: Number.POSITIVE_INFINITY },
     ...{ told: [], checks: [] },
   };
@@ -84,6 +84,7 @@ async function transact(
   seen.decided ??= dice.chance(0.65) ? "commit" : "rollback";
   if (dice.chance(0.2)) return;
   if (dice.chance(0.1)) {
+    seen.isContested = true;
     await Promise.all(
       (["commit", "rollback"] as const).map((verb) => end(client, auditor, seen, verb)),
     );

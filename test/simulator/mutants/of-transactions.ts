@@ -4,6 +4,7 @@ const transactions = "src/broker/transactions/transactions.ts";
 const transaction = "src/broker/transactions/transaction.ts";
 const checks = "src/broker/transactions/checks.ts";
 const checkBack = "src/broker/transactions/check-back-work.ts";
+const webhookChecks = "src/broker/transactions/webhook-checks.ts";
 const checkWork = "src/broker/transactions/check-work.ts";
 
 const appended = "          return [turned(io, item, committed), check];";
@@ -53,11 +54,10 @@ export const mutantsOfTransactions: readonly Mutant[] = [
     patches: [
       {
         file: transactions,
-        find: "      this.#work.wrote(producerGroup, checkAt);\n      return { id, transaction: draft.transaction };",
-        replace: `      this.#work.wrote(producerGroup, checkAt);
-      const { topicId, queue } = draft.transaction;
+        find: "      if (work.length > 0) await wakeIfAsked(",
+        replace: `      const { topicId, queue } = draft.transaction;
       await this.#log.append(io, { topicId, queue }, batch);
-      return { id, transaction: draft.transaction };`,
+      if (work.length > 0) await wakeIfAsked(`,
       },
     ],
   },
@@ -104,8 +104,8 @@ export const mutantsOfTransactions: readonly Mutant[] = [
     patches: [
       {
         file: checks,
-        find: '      { kind: "delete", key: entry.key, expect: { version: entry.version } },\n      checkPut(',
-        replace: '      { kind: "delete", key: entry.key },\n      checkPut(',
+        find: '    [{ kind: "delete", key: entry.key, expect: { version: entry.version } }, put],',
+        replace: '    [{ kind: "delete", key: entry.key }, put],',
       },
     ],
   },
@@ -114,8 +114,8 @@ export const mutantsOfTransactions: readonly Mutant[] = [
     patches: [
       {
         file: checks,
-        find: "      checkPut(io, next, { ...check, checks }),",
-        replace: "      checkPut(io, next, check),",
+        find: "  const left = isCounted ? { ...check, checks } : check;",
+        replace: "  const left = isCounted ? check : check;",
       },
     ],
   },
@@ -158,6 +158,27 @@ export const mutantsOfTransactions: readonly Mutant[] = [
         file: checkBack,
         find: "  if (!isOpen && discarded === 0) return { writes: [] };",
         replace: "  if (isOpen || discarded >= 0) return { writes: [] };",
+      },
+    ],
+  },
+  {
+    name: "an answer of a webhook that is no outcome and rolls back",
+    patches: [
+      {
+        file: webhookChecks,
+        find: '  if (status < 200 || status > 299 || body === undefined) return "unknown";',
+        replace: '  if (status < 200 || status > 299 || body === undefined) return "rollback";',
+      },
+    ],
+  },
+  {
+    name: "an answer of a webhook that is taken for a commit, whatever it says",
+    patches: [
+      {
+        file: webhookChecks,
+        find: '    return outcome === "commit" || outcome === "rollback" ? outcome : "unknown";',
+        replace:
+          '    return outcome === "commit" || outcome === "rollback" ? "commit" : "unknown";',
       },
     ],
   },
