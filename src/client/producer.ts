@@ -103,7 +103,7 @@ export class Producer implements AsyncDisposable {
           if (isTassoError(receipt)) callback(receipt, undefined);
           else callback(undefined, receipt);
         });
-        return this.#buffered < this.#options.bufferBytes;
+        return this.#hasRoom;
       }
       const now = this.#now();
       const made = this.#take(message, "message", now);
@@ -119,12 +119,12 @@ export class Producer implements AsyncDisposable {
       const told = this.#connection.asTassoError(error);
       queueMicrotask(() => callback(told, undefined));
     }
-    return this.#buffered < this.#options.bufferBytes;
+    return this.#hasRoom;
   }
 
   /** Resolves when `sendAsync` has room again. */
   ready(): Promise<void> {
-    if (this.#buffered < this.#options.bufferBytes) return Promise.resolve();
+    if (this.#hasRoom) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -350,6 +350,10 @@ export class Producer implements AsyncDisposable {
     const made = new TopicSender(this.#connection, topic, { ...this.#options, timeoutMs });
     this.#topics.set(topic, made);
     return made;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#buffered < this.#options.bufferBytes;
   }
 
   #settled(bytes: number): void {
