@@ -25,9 +25,14 @@ export class VirtualClock implements Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const sleep = { until: this.#now + Math.max(0, ms), wake: resolve };
+      const end = () => this.#end(sleep);
+      const wake = () => {
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const sleep: Sleep = { until: this.#now + Math.max(0, ms), wake };
       this.#sleeps.push(sleep);
-      signal?.addEventListener("abort", () => this.#end(sleep), { once: true });
+      signal?.addEventListener("abort", end);
       this.#tickSoon();
     });
   }
