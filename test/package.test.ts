@@ -9,7 +9,14 @@ import {
   sendMessages,
   sendWithRows,
 } from "tasso/broker";
-import { FileBlobs, LmdbStore, NodeCompression, SystemClock, SystemRandom } from "tasso/local";
+import {
+  FileBlobs,
+  LmdbStore,
+  NodeCompression,
+  NodeWebhooks,
+  SystemClock,
+  SystemRandom,
+} from "tasso/local";
 import { describe, expect, it } from "vitest";
 import { makeTemporaryFolder } from "./adapters/local/temporary-folder.ts";
 
@@ -25,6 +32,7 @@ describe("a program that embeds the broker", () => {
       clock,
       random: new SystemRandom(),
       compression: new NodeCompression(),
+      webhooks: new NodeWebhooks(),
     };
     const broker = new Broker(io);
     await broker.topics.ensure(io, "orders", { queues: 1 });

@@ -1,6 +1,13 @@
 import { DynamoStore } from "tasso/aws";
 import type { Alarm, Ports } from "tasso/broker";
-import { FileBlobs, LmdbStore, NodeCompression, SystemClock, SystemRandom } from "tasso/local";
+import {
+  FileBlobs,
+  LmdbStore,
+  NodeCompression,
+  NodeWebhooks,
+  SystemClock,
+  SystemRandom,
+} from "tasso/local";
 
 /** Where an embedder's rows and messages lie. */
 export type EmbedderStore = { readonly folder: string } & (
@@ -18,7 +25,8 @@ export async function openPorts(
   const store = await storeAt(at, clock);
   const blobs = await FileBlobs.open({ folder: `${at.folder}/blobs`, clock });
   const compression = new NodeCompression();
-  const ports = { store, blobs, alarm: noAlarm, clock, random: new SystemRandom(), compression };
+  const [random, webhooks] = [new SystemRandom(), new NodeWebhooks()];
+  const ports = { store, blobs, alarm: noAlarm, clock, random, compression, webhooks };
   return { ports, close: async () => store.close() };
 }
 
