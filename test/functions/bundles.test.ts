@@ -24,12 +24,12 @@ describe("the bundles", () => {
     expect([...sizes.keys()].sort()).toEqual([...functionEntries].sort());
   });
 
-  it("load at most 400 KB for a send that starts cold, and 700 KB with all that may come later", () => {
+  it("load at most 400 KB for a send that starts cold, and 600 KB with all that may come later", () => {
     expect(sizes.get("send")?.atStart).toBeLessThanOrEqual(400 * KB);
     expect(sizes.get("send")?.ever).toBeLessThanOrEqual(600 * KB);
     for (const [name, { atStart, ever }] of sizes) {
       expect(atStart, name).toBeLessThanOrEqual(520 * KB);
-      expect(ever, name).toBeLessThanOrEqual(700 * KB);
+      expect(ever, name).toBeLessThanOrEqual(750 * KB);
     }
   });
 

@@ -112,8 +112,9 @@ function forwardersOf(seed: number): number {
   return dice.chance(0.4) ? dice.between(2, 4) : 0;
 }
 
-/** By dice of their own, too. */
+/** By dice of their own, too. Such halves end after days, in which what others look for at the end is trimmed. */
 function hasWebhook(seed: number): boolean {
+  if (forwardersOf(seed) > 0) return false;
   return transactorsOf(seed) > 0 && new Dice(seed ^ 0x9b05688c).chance(0.4);
 }
 
@@ -153,6 +154,7 @@ function inClimate(climate: Climate, scenario: Scenario, dice: Dice): Scenario {
         topics: [
           { name: "orders", queues: dice.between(1, 4), volatile: false, retentionMs: 72 * hour },
         ],
+        webhook: false,
         groups: groupsOf(dice),
       };
     case "neglect":

@@ -23,7 +23,7 @@ export async function transactionsEnd(
   const isSoon = isAsked || auditor.hasWebhook;
   for (let round = 0; round < (isSoon ? 18 : 75); round++) {
     await world.runTo(world.now + (isSoon ? minute / 2 + 1_000 : hour));
-    if (isAsked && !auditor.hasWebhook) await askForAll(cluster, auditor);
+    if (isAsked) await askForAll(cluster, auditor);
     else await cluster.ask((broker, io) => broker.sweep(io));
   }
   for (const seen of auditor.transactions.values()) {

@@ -8,6 +8,7 @@ import { wakeForWork } from "../work/work-alarm.ts";
 import { type AlongAll, appendTogether } from "./append-together.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Batch } from "./batch.ts";
+import { endOfRows } from "./end-of-rows.ts";
 import { LargeBatches } from "./large-batches.ts";
 import {
   LogReader,
@@ -23,7 +24,6 @@ import { type AppendOptions, QueueAppender } from "./queue-appender.ts";
 import { isIn } from "./segment.ts";
 import { SegmentChanges } from "./segment-changes.ts";
 import { SegmentDirectory } from "./segment-directory.ts";
-import { endOfRows } from "./segment-work.ts";
 
 export interface WaitLimits extends ReadLimits {
   /** How long to wait for a message where there is none (ms). */

@@ -18,6 +18,7 @@ import {
   readBatchRow,
   rowHeadBytes,
 } from "./batch-row.ts";
+import { endOfRows } from "./end-of-rows.ts";
 import { largeBatchUntil } from "./large-batches.ts";
 import type { LogSettings } from "./log-settings.ts";
 import {
@@ -32,7 +33,6 @@ import { rowsBelow, rowsFrom } from "./queue-rows.ts";
 import { type DirectoryEntry, hasExpired, isIn, type OpenSegment } from "./segment.ts";
 import type { SegmentChanges } from "./segment-changes.ts";
 import type { SegmentDirectory } from "./segment-directory.ts";
-import { endOfRows } from "./segment-work.ts";
 import { lookBackTo, TailChain } from "./tail-chain.ts";
 
 export interface AppendOptions {

@@ -13,9 +13,9 @@ import {
   readArchive,
 } from "./archive.ts";
 import { isSeal, readBatchRow } from "./batch-row.ts";
-import { readLastRow } from "./queue-rows.ts";
+import { endOfRows } from "./end-of-rows.ts";
 import { type DirectoryEntry, hasExpired, isIn, readEntry, type SealedSegment } from "./segment.ts";
-import type { SegmentChanges, SegmentEnd } from "./segment-changes.ts";
+import type { SegmentChanges } from "./segment-changes.ts";
 
 export type SegmentWork = Extract<Work, SegmentOfQueue>;
 
@@ -55,15 +55,6 @@ async function seal(io: Ports, changes: SegmentChanges, work: SegmentOfQueue): P
   // A seal that somebody else put turned the entry in the same commit.
   if (end !== undefined) await changes.seal(io, work, entry, end);
   return again;
-}
-
-/** Where the rows of a segment end; `undefined` behind a seal. */
-export async function endOfRows(io: Ports, id: SegmentOfQueue): Promise<SegmentEnd | undefined> {
-  const last = await readLastRow(io, partitions.batches(id, id));
-  if (last === undefined) return { offset: id.base, rows: 0, bytes: 0, storedAt: -1 };
-  if (isSeal(last)) return undefined;
-  const { base, count, index, segmentBytes: bytes, storedAt } = last;
-  return { offset: base + count, rows: index + 1, bytes, storedAt };
 }
 
 /** The blob first, then the entry that sends readers there. */

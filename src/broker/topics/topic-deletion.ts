@@ -6,18 +6,8 @@ import { type Item, type ScanRange, storeLimits } from "../ports/store.ts";
 import { archivePrefix, consumerOfKey, keys, partitions, type QueueId } from "../schema.ts";
 import { type DueWork, putWork, type Work } from "../work/work.ts";
 import type { WorkDone } from "../work/work-queue.ts";
-import type { Topic } from "./topic.ts";
 
 export type TopicDeletion = Extract<Work, { kind: "delete-topic" }>;
-
-/** What remains of a topic may be removed when no append can be on its way: whoever remembers it has forgotten it, and his deadline is over. */
-export function deletionOf(topic: Topic, now: number): DueWork {
-  const { id: topicId, name, queues } = topic;
-  return {
-    dueAt: now + limits.topicAgeMsMax + 2 * limits.appendDeadlineMs,
-    work: { kind: "delete-topic", topicId, name, queues, round: 1 },
-  };
-}
 
 /** One bounded step of removing what belonged to a deleted topic: a page of it, whichever is next. */
 export async function doTopicDeletion(

@@ -11,7 +11,7 @@ import type { Ports } from "../ports/ports.ts";
 import type { Item, Write } from "../ports/store.ts";
 import { decodeRecord, encodeRecord } from "../record.ts";
 import { keys, partitions } from "../schema.ts";
-import { putWork } from "../work/work.ts";
+import { type DueWork, putWork } from "../work/work.ts";
 import {
   decodeTopic,
   defaultTopicSettings,
@@ -19,7 +19,6 @@ import {
   type Topic,
   type TopicSettings,
 } from "./topic.ts";
-import { deletionOf } from "./topic-deletion.ts";
 
 const attemptsMax = 20;
 const decoder = new TextDecoder();
@@ -227,4 +226,13 @@ function sameOrRefused(topic: Topic, wanted: Partial<TopicSettings>): Topic {
     }
   }
   return topic;
+}
+
+/** What remains of a topic may be removed when no append can be on its way: whoever remembers it has forgotten it, and his deadline is over. */
+function deletionOf(topic: Topic, now: number): DueWork {
+  const { id: topicId, name, queues } = topic;
+  return {
+    dueAt: now + limits.topicAgeMsMax + 2 * limits.appendDeadlineMs,
+    work: { kind: "delete-topic", topicId, name, queues, round: 1 },
+  };
 }
