@@ -36,7 +36,7 @@ export interface ProducerOptions extends ClientOptions {
   readonly batchBytes?: number;
   /** What `sendAsync` was given and is not settled may be so large before it says no more (bytes). @default 33554432 */
   readonly bufferBytes?: number;
-  /** Batches larger than that are compressed with gzip (bytes). @default never: it costs 20 ms a MB, and pays where storage is billed by size */
+  /** Batches larger than that are compressed with gzip (bytes). @default never: it costs 15 ms of CPU a MB, and pays where storage is billed by size */
   readonly compressOverBytes?: number;
 }
 
