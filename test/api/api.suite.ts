@@ -1006,7 +1006,7 @@ export function runApiSuite(target: Target): void {
           "poll, nothing new": "w=0 r=3 put=0 get=0",
           "poll with a commit": "w=0 r=4 put=0 get=0",
           // The row, the check of its segment, the state, and the note of what it did: a transaction, so each counts twice.
-          forward: `w=8 r=${2 + 2 * cold} put=0 get=0`,
+          forward: `w=8 r=${2 + 1.5 * cold} put=0 get=0`,
           "forward again": "w=0 r=2 put=0 get=0",
           "look at the topic": "w=0 r=2 put=0 get=0",
           health: "w=0 r=0 put=0 get=0",
