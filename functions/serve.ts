@@ -1,10 +1,9 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
 import { createHttpApi } from "../src/api/http.ts";
-import type { Operation, Right } from "../src/api/operation.ts";
+import type { HasPorts, Operation, Right } from "../src/api/operation.ts";
 import { BrokerError } from "../src/broker/errors.ts";
 import type { LogSettings } from "../src/broker/log/log-settings.ts";
 import type { Ports } from "../src/broker/ports/ports.ts";
-import type { SendingBroker } from "../src/broker/sending-broker.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { toRequest, toResult } from "./http-events.ts";
@@ -14,7 +13,7 @@ import { readSettings } from "./settings.ts";
 import { usageOfCall } from "./usage-of-call.ts";
 
 /** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
-export function serve<B extends SendingBroker>(
+export function serve<B extends HasPorts>(
   name: ApiFunction,
   operations: readonly Operation<B>[],
   Broker: new (ports: Ports, settings: Partial<LogSettings>) => B,

@@ -75,7 +75,8 @@ export class HttpFront extends Construct implements Front {
 
   grantCall(grantee: iam.IGrantable, rights: readonly Right[]): void {
     for (const { right, route } of this.#routes) {
-      if (rights.includes(right)) route.grantInvoke(grantee);
+      if (rights.includes(right) || (right === "route" && rights.length > 0))
+        route.grantInvoke(grantee);
     }
   }
 }

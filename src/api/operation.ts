@@ -2,10 +2,17 @@ import type * as z from "zod";
 import type { ErrorCode } from "../broker/errors.ts";
 import type { Ports } from "../broker/ports/ports.ts";
 import type { RequestBroker } from "../broker/request-broker.ts";
-import type { SendingBroker } from "../broker/sending-broker.ts";
 
-/** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
-export type Right = "none" | "send" | "transact" | "pull" | "commit" | "admin";
+/**
+ * What a caller must be allowed to do. Functions, policies and tokens are cut along these. `route` comes with any other:
+ * whoever may do something may ask where.
+ */
+export type Right = "none" | "route" | "send" | "transact" | "pull" | "commit" | "admin";
+
+/** What operations are asked of: a broker, a part of one, or a name server. */
+export interface HasPorts {
+  readonly ports: Ports;
+}
 
 /** What of the ports an operation may need. Policies grant a function what its operations use and nothing else. */
 export type Ability = "readStore" | "writeStore" | "readBlobs" | "writeBlobs" | "setAlarms";
@@ -15,7 +22,7 @@ export const batchType = "application/vnd.tasso.batch.v1";
 export const batchesType = "application/vnd.tasso.batches.v1";
 
 /** What an operation works with: a broker, and the ports of this one request, metered. */
-export interface OperationContext<B extends SendingBroker = RequestBroker> {
+export interface OperationContext<B extends HasPorts = RequestBroker> {
   readonly broker: B;
   readonly io: Ports;
 }
@@ -33,7 +40,7 @@ export interface Answer {
 }
 
 /** One thing that a broker can be asked, described once for every front: routes, validation, OpenAPI, rights, policies. */
-export interface Operation<B extends SendingBroker = RequestBroker> {
+export interface Operation<B extends HasPorts = RequestBroker> {
   readonly name: string;
   readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   /** As in OpenAPI: `/v1/topics/{topic}`. */
@@ -54,6 +61,9 @@ export interface Operation<B extends SendingBroker = RequestBroker> {
   readonly run: (context: OperationContext<B>, input: never) => Promise<Answer>;
 }
 
+/** An operation without the work. */
+export type Described = Omit<Operation, "run">;
+
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
 
 /** The input of an operation as its schemas describe it. */
@@ -69,7 +79,7 @@ export function defineOperation<
   P extends z.ZodType | undefined = undefined,
   Q extends z.ZodType | undefined = undefined,
   B extends z.ZodType | undefined = undefined,
-  K extends SendingBroker = RequestBroker,
+  K extends HasPorts = RequestBroker,
 >(
   operation: Omit<Operation, "params" | "query" | "body" | "run"> & {
     readonly params?: P;

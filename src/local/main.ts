@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
 import { ExpirySweep } from "../adapters/local/expiry-sweep.ts";
 import { FileBlobs } from "../adapters/local/file-blobs.ts";
@@ -11,9 +10,14 @@ import { operations } from "../api/operations.ts";
 import { Broker } from "../broker/broker.ts";
 import { limits } from "../broker/limits.ts";
 import { minuteOfAlarm } from "../broker/timers/minute-alarm.ts";
+import { nameServerLimits } from "../nameserver/limits.ts";
+import { beatUntil, Registrar } from "../nameserver/registrar.ts";
 import { DataFolderError, openDataFolder } from "./data-folder.ts";
+import { logError } from "./log-error.ts";
 import { startServer } from "./server.ts";
-import { readSettings, type Settings, SettingsError, usage } from "./settings.ts";
+import { readSettings, type Settings, usage } from "./settings.ts";
+import { SettingsError } from "./settings-error.ts";
+import { bearer, readToken } from "./tokens.ts";
 
 /** What nobody was woken for is found by looking this often (ms). */
 const sweepEveryMs = 60_000;
@@ -32,7 +36,8 @@ function giveRequestsRoom(): void {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const token = settings.tokenFile === undefined ? undefined : await readToken(settings.tokenFile);
+  const token = await tokenIn("--token-file", settings.tokenFile);
+  const nameServerToken = await tokenIn("--name-server-token-file", settings.nameServerTokenFile);
   const folder = await openDataFolder(settings.data);
   const clock = new SystemClock();
   const random = new SystemRandom();
@@ -59,7 +64,16 @@ async function run(settings: Settings): Promise<void> {
   const sweep = () => broker.sweep(broker.ports);
 
   const stopped = terminated();
-  const server = await startServer({ ...settings, token, broker, operations, onError: logError });
+  const server = await startServer({
+    ...settings,
+    broker,
+    operations,
+    onError: logError,
+    endWaits: () => broker.log.arrivals.close(),
+    ...(token === undefined ? {} : { authorize: bearer([{ token }]) }),
+  });
+  const { name, region, advertise = server.url, nameServers } = settings;
+  broker.identity = { name, endpoint: advertise, ...(region === undefined ? {} : { region }) };
   broker.walker.delivery.onDamaged = logError;
   alarm.start();
   const stopWalking = new AbortController();
@@ -67,6 +81,18 @@ async function run(settings: Settings): Promise<void> {
     signal: stopWalking.signal,
     onError: logError,
   });
+  const registrar = new Registrar({
+    broker,
+    nameServers,
+    leaseMs: nameServerLimits.leaseMs,
+    onError: logError,
+    ...(nameServerToken === undefined ? {} : { token: nameServerToken }),
+  });
+  const { signal } = stopWalking;
+  const beating =
+    nameServers.length > 0
+      ? beatUntil(registrar, broker, { signal, onError: logError })
+      : undefined;
   expirySweep.start();
   const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
   await sweep().catch(logError);
@@ -76,10 +102,15 @@ async function run(settings: Settings): Promise<void> {
   clearInterval(sweeping);
   stopWalking.abort();
   await walking;
+  await beating;
   await server.close();
   await alarm.close();
   await expirySweep.close();
   await store.close();
+}
+
+function tokenIn(option: string, file: string | undefined): Promise<string> | undefined {
+  return file === undefined ? undefined : readToken(option, file);
 }
 
 function terminated(): Promise<void> {
@@ -87,35 +118,6 @@ function terminated(): Promise<void> {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
-}
-
-async function readToken(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw new SettingsError(`--token-file ${path} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  const [token = ""] = text.split("\n");
-  if (token.trim() === "")
-    throw new SettingsError(`--token-file ${path} must begin with a line that holds the token`);
-  return token.trim();
-}
-
-/** One line of JSON an error, with what caused it down to the first cause. */
-function logError(error: unknown, requestId?: string): void {
-  const { name, message, stack } = error as Error;
-  const causes = [...causesOf(error)].map(String);
-  const at = new Date().toISOString();
-  process.stderr.write(`${JSON.stringify({ at, requestId, name, message, causes, stack })}\n`);
-}
-
-function* causesOf(error: unknown): Generator<unknown> {
-  for (let cause = (error as Error).cause; cause !== undefined; cause = (cause as Error).cause) {
-    yield cause;
-  }
 }
 
 /** What the person who started it can mend, in his words; everything else as it is. */

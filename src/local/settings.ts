@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { limits } from "../broker/limits.ts";
 import { type LogSettings, logSettings } from "../broker/log/log-settings.ts";
+import { SettingsError } from "./settings-error.ts";
 
 /** Settings of the local server: plain data, each with its default. */
 export interface Settings {
@@ -13,6 +14,15 @@ export interface Settings {
   readonly corsOrigin: string | undefined;
   /** Names by which the server may be called besides loopback ones. */
   readonly allowedHosts: readonly string[];
+  /** How the broker is called where several brokers have queues of one topic. */
+  readonly name: string;
+  /** The base URL that others reach it by. */
+  readonly advertise: string | undefined;
+  readonly region: string | undefined;
+  /** Base URLs of the name servers that it registers with. */
+  readonly nameServers: readonly string[];
+  /** File whose first line name servers want to see. */
+  readonly nameServerTokenFile: string | undefined;
   /** How the log is kept, as far as it was said. */
   readonly log: Partial<LogSettings>;
 }
@@ -100,6 +110,12 @@ export const usage = `usage: npm start -- [options]
   --token-file FILE     its first line is the bearer token that every call must bring
   --allowed-host NAME   host name by which the server may be called besides loopback (repeatable)
   --cors-origin URL     origin whose web pages may call
+  --name-servers URLS   name servers to register with, commas between (needs --name)
+  --name NAME           what this broker is called there (default tasso)
+  --advertise URL       where clients reach it (default: where it listens)
+  --region NAME         told to clients
+  --name-server-token-file FILE
+                        its first line is the bearer token that the name servers want
 ${logOptions
   .map(
     ({ option, setting, unit, text }) =>
@@ -110,11 +126,6 @@ ${logOptions
 
 A retry looks for its first attempt in the rows of the last 10 minutes, so with --rows-kept-ms below 660000 one may be
 told outcome_unknown although it has landed.`;
-
-/** The settings were given wrongly; the message says which and what is allowed. */
-export class SettingsError extends Error {
-  override readonly name = "SettingsError";
-}
 
 /** Reads the command line. `undefined`: help was asked for. Throws {@link SettingsError} with everything that is wrong at once. */
 export function readSettings(args: readonly string[]): Settings | undefined {
@@ -132,6 +143,14 @@ export function readSettings(args: readonly string[]): Settings | undefined {
       `--cors-origin must be an origin such as https://app.example.com, not "${corsOrigin}"`,
     );
   }
+  const { advertise, region, "name-server-token-file": nameServerTokenFile } = values;
+  const nameServers = readUrls("name-servers", values["name-servers"], wrong);
+  const [advertised] = readUrls("advertise", advertise, wrong);
+  const { name = "tasso" } = values;
+  if (!/^[A-Za-z0-9_-]{1,127}$/.test(name))
+    wrong.push(`--name must be 1 to 127 of the characters A-Z a-z 0-9 _ -, not "${name}"`);
+  if (nameServers.length > 0 && values.name === undefined)
+    wrong.push("--name-servers needs --name: no two brokers may be called the same");
   const log = readLogSettings(values, wrong);
   if (wrong.length > 0) throw new SettingsError(wrong.join("\n"));
   return {
@@ -141,8 +160,22 @@ export function readSettings(args: readonly string[]): Settings | undefined {
     tokenFile,
     corsOrigin,
     allowedHosts: values["allowed-host"],
+    name,
+    advertise: advertised,
+    region,
+    nameServers,
+    nameServerTokenFile,
     log,
   };
+}
+
+function readUrls(option: string, text: string | undefined, wrong: string[]): string[] {
+  const urls = (text?.split(",") ?? []).map((url) => url.trim().replace(/\/+$/, ""));
+  for (const url of urls) {
+    if (!/^https?:\/\/[^/?#]+[^?#]*$/.test(url))
+      wrong.push(`--${option} must be an http or https URL, not "${url}"`);
+  }
+  return urls;
 }
 
 function readLogSettings(
@@ -181,6 +214,11 @@ function parse(args: readonly string[]) {
         "token-file": { type: "string" },
         "allowed-host": { type: "string", multiple: true, default: [] },
         "cors-origin": { type: "string" },
+        name: { type: "string" },
+        advertise: { type: "string" },
+        region: { type: "string" },
+        "name-servers": { type: "string" },
+        "name-server-token-file": { type: "string" },
         ...logOptionTypes,
         help: { type: "boolean", default: false },
       },

@@ -83,7 +83,7 @@ export async function serve(
     port: 0,
     allowedHosts: [],
     corsOrigin: undefined,
-    token: undefined,
+    endWaits: () => broker.log.arrivals.close(),
     broker,
     operations: table,
     onError,
