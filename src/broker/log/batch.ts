@@ -77,11 +77,25 @@ export function encodeBatch(batch: {
   readonly messages: readonly Message[];
 }): Uint8Array {
   const content = encodeMessages(batch.messages, batch.bornAt);
+  return batchOf({ ...batch, content, count: batch.messages.length, compressed: false });
+}
+
+/** A batch of content that was encoded before, and compressed with gzip where `compressed` says so. */
+export function batchOf(batch: {
+  readonly id: Uint8Array;
+  readonly firstAttemptAt: number;
+  readonly bornAt: number;
+  readonly content: Uint8Array;
+  readonly count: number;
+  readonly compressed: boolean;
+}): Uint8Array {
+  const { content } = batch;
   const head = new Uint8Array(batchHeadBytes);
   head[at.magic] = magic;
   head[at.version] = formatVersion;
+  writeU16(head, at.flags, batch.compressed ? gzipFlag : 0);
   writeU32(head, at.contentBytes, content.length);
-  writeU16(head, at.count, batch.messages.length);
+  writeU16(head, at.count, batch.count);
   writeU48(head, at.firstAttemptAt, batch.firstAttemptAt);
   writeU48(head, at.bornAt, batch.bornAt);
   head.set(batch.id, at.id);

@@ -1,7 +1,15 @@
 /** Grows a byte array from its front; the mirror of ByteReader. */
 export class ByteWriter {
-  #bytes = new Uint8Array(256);
+  #bytes: Uint8Array;
   #length = 0;
+
+  constructor(bytesExpected = 256) {
+    this.#bytes = new Uint8Array(bytesExpected);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
 
   bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
@@ -47,13 +55,13 @@ export class ByteWriter {
 
   /** Puts the length of what was written since `start` in front of it. */
   endLengthPrefixed(start: number): void {
-    const length = this.#length - start;
-    const prefix = new ByteWriter();
-    prefix.varint(length);
-    this.#reserve(prefix.#length);
-    this.#bytes.copyWithin(start + prefix.#length, start, this.#length);
-    this.#bytes.set(prefix.bytes(), start);
-    this.#length += prefix.#length;
+    const end = this.#length;
+    const prefixBytes = varintBytes(end - start);
+    this.#reserve(prefixBytes);
+    this.#bytes.copyWithin(start + prefixBytes, start, end);
+    this.#length = start;
+    this.varint(end - start);
+    this.#length = end + prefixBytes;
   }
 
   #reserve(more: number): void {
@@ -62,6 +70,12 @@ export class ByteWriter {
     larger.set(this.bytes());
     this.#bytes = larger;
   }
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let left = value; left >= 0x80; left = Math.floor(left / 0x80)) bytes++;
+  return bytes;
 }
 
 const encoder = new TextEncoder();

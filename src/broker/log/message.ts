@@ -20,12 +20,15 @@ const knownFlags = 31;
 /** Messages one behind the other, each with its length in front so that a reader can skip what he does not want. */
 export function encodeMessages(messages: readonly Message[], batchBornAt: number): Uint8Array {
   const writer = new ByteWriter();
-  for (const message of messages) {
-    const start = writer.beginLengthPrefixed();
-    encodeMessage(writer, message, batchBornAt);
-    writer.endLengthPrefixed(start);
-  }
+  for (const message of messages) appendMessage(writer, message, batchBornAt);
   return writer.bytes();
+}
+
+/** Puts one message behind those of a batch: what {@link encodeMessages} does with each. */
+export function appendMessage(writer: ByteWriter, message: Message, batchBornAt: number): void {
+  const start = writer.beginLengthPrefixed();
+  encodeMessage(writer, message, batchBornAt);
+  writer.endLengthPrefixed(start);
 }
 
 function encodeMessage(writer: ByteWriter, message: Message, batchBornAt: number): void {
