@@ -5,10 +5,11 @@ import { Broker } from "../src/broker/broker.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
 import type { AlarmId } from "../src/broker/ports/alarm.ts";
 import { minuteOfAlarm } from "../src/broker/timers/minute-alarm.ts";
+import { Registrar } from "../src/nameserver/registrar.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { logError, logMetrics } from "./log.ts";
-import { readSettings } from "./settings.ts";
+import { readCredentials, readIdentity, readRegistration, readSettings } from "./settings.ts";
 import { sweepOnce } from "./sweep.ts";
 
 const name = "on-alarm";
@@ -17,6 +18,19 @@ const conflicts = new Conflicts();
 const ports = awsPorts(settings);
 const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
 broker.walker.delivery.onDamaged = (error) => logError(error, { function: name });
+
+broker.identity = readIdentity();
+const registration = readRegistration();
+const registrar = new Registrar({
+  broker,
+  ...registration,
+  send: async (url, request) => {
+    const { signedSend } = await import("../src/adapters/aws/signed-send.ts");
+    const { region = "" } = broker.identity;
+    return signedSend({ region, credentials: readCredentials() })(url, request);
+  },
+  onError: (error) => logError(error, { function: name }),
+});
 
 /** Whoever walks a minute ends so long before Lambda would end him. */
 const timeLeftMsMin = 10_000;
@@ -40,6 +54,10 @@ export async function handler(event: unknown, context: Context): Promise<void> {
   const sweep = async () => {
     workLeft = await sweepOnce(broker, io);
   };
+  const sweepAndBeat = async () => {
+    await sweep();
+    if (registration.nameServers.length > 0) await registrar.beat(io);
+  };
   const ring = (alarm: AlarmId) =>
     minuteOfAlarm(alarm) === undefined
       ? sweep()
@@ -47,7 +65,7 @@ export async function handler(event: unknown, context: Context): Promise<void> {
   try {
     const rung = isWaking(event)
       ? await new AlarmRinger({ ...io, ring }).wake(event)
-      : await sweep();
+      : await sweepAndBeat();
     if (rung !== undefined) latenessMs = Math.max(latenessMs, rung.latenessMs);
     logMetrics(
       { service: settings.service, function: name },

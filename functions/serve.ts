@@ -4,13 +4,12 @@ import type { HasPorts, Operation, Right } from "../src/api/operation.ts";
 import { BrokerError } from "../src/broker/errors.ts";
 import type { LogSettings } from "../src/broker/log/log-settings.ts";
 import type { Ports } from "../src/broker/ports/ports.ts";
+import { answering } from "./answering.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
-import { toRequest, toResult } from "./http-events.ts";
-import { logError, logMetrics } from "./log.ts";
+import { logError } from "./log.ts";
 import { type ApiFunction, serves } from "./rights.ts";
-import { readSettings } from "./settings.ts";
-import { usageOfCall } from "./usage-of-call.ts";
+import { readIdentity, readSettings } from "./settings.ts";
 
 /** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
 export function serve<B extends HasPorts>(
@@ -21,22 +20,23 @@ export function serve<B extends HasPorts>(
   const settings = readSettings();
   const conflicts = new Conflicts();
   const ports = awsPorts(settings);
+  const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
+  const identity = readIdentity();
+  if ("identity" in broker) broker.identity = identity;
   const api = createHttpApi({
-    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
+    broker,
     operations,
     authorize: (right) => expectServed(name, right),
     onError: (error, requestId) => logError(error, { function: name, requestId }),
   });
-  return async (event) => {
-    const began = Date.now();
-    const request = toRequest(event);
-    const answer = await api(request);
-    logMetrics(
-      { service: settings.service, function: name },
-      { ...usageOfCall(request, answer), conflicts: conflicts.take() },
-      { requestId: answer.headers["x-request-id"], status: answer.status, ms: Date.now() - began },
-    );
-    return toResult(answer);
+  const answer = answering(api, { service: settings.service, function: name }, () => ({
+    conflicts: conflicts.take(),
+  }));
+  return (event) => {
+    // A function cannot be told the address of its own Function URL, but whoever calls it has it.
+    if (identity.endpoint === "" && "identity" in broker)
+      broker.identity = { ...identity, endpoint: `https://${event.requestContext.domainName}` };
+    return answer(event);
   };
 }
 

@@ -31,6 +31,56 @@ const variables: Readonly<Record<keyof Settings, string>> = {
   service: "TASSO_SERVICE",
 };
 
+/** What a broker tells of itself, and whom. */
+export interface Identity {
+  readonly name: string;
+  /** Empty where it can be learnt from calls alone. */
+  readonly endpoint: string;
+  readonly region?: string;
+}
+
+const identityVariables = {
+  brokerName: "TASSO_BROKER_NAME",
+  endpoint: "TASSO_ENDPOINT",
+  nameServers: "TASSO_NAME_SERVERS",
+  leaseMs: "TASSO_LEASE_MS",
+} as const;
+
+/** The environment that {@link readIdentity} and {@link readRegistration} read, as far as it is given. */
+export function identityEnvironment(
+  given: Partial<Readonly<Record<keyof typeof identityVariables, string>>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(given).map(([field, value]) => [
+      identityVariables[field as keyof typeof identityVariables],
+      value,
+    ]),
+  );
+}
+
+export function readIdentity(): Identity {
+  const { TASSO_BROKER_NAME, TASSO_SERVICE, TASSO_ENDPOINT = "", AWS_REGION: region } = process.env;
+  const name = TASSO_BROKER_NAME || TASSO_SERVICE || "tasso";
+  return { name, endpoint: TASSO_ENDPOINT, ...(region ? { region } : {}) };
+}
+
+/** With whom a broker registers, and for how long. No name servers where none are given. */
+export function readRegistration(): {
+  readonly nameServers: readonly string[];
+  readonly leaseMs: number;
+} {
+  const { TASSO_NAME_SERVERS = "", TASSO_LEASE_MS } = process.env;
+  const nameServers = TASSO_NAME_SERVERS.split(",").filter(Boolean);
+  return { nameServers, leaseMs: Number(TASSO_LEASE_MS ?? 0) };
+}
+
+/** What the function of a name server is told. Throws with everything that is missing at once. */
+export function readNameServerSettings(): Pick<Settings, "table" | "service"> {
+  const { TASSO_TABLE: table, TASSO_SERVICE: service } = process.env;
+  if (!table || !service) throw new Error("the environment lacks TASSO_TABLE or TASSO_SERVICE");
+  return { table, service };
+}
+
 /** The environment that {@link readSettings} reads. */
 export function environmentOf(settings: Settings): Record<string, string> {
   return Object.fromEntries(
