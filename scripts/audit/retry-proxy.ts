@@ -13,10 +13,14 @@ import { batchType } from "../../src/api/operation.ts";
 import { readBatch } from "../../src/broker/log/batch.ts";
 import { type Call, call, NoAnswer, type Reply } from "./http.ts";
 
-/** Of all attempts, so many replies are thrown away after the server gave them. */
-const droppedShare = 0.3;
-/** Of first attempts, so many reach a server only after a retry of theirs was answered. */
-const heldBackShare = 0.1;
+export interface ProxyFaults {
+  /** Of all attempts, so many replies are thrown away after the server gave them. */
+  readonly droppedShare: number;
+  /** Of first attempts, so many reach a server only after a retry of theirs was answered. */
+  readonly heldBackShare: number;
+}
+
+const faultsDefault: ProxyFaults = { droppedShare: 0.3, heldBackShare: 0.1 };
 /** So long at most a client waits until the connection of what is held back breaks. */
 const silenceMsMax = 50;
 /** So long at most after the answer to its retry a first attempt arrives. */
@@ -56,19 +60,21 @@ export class RetryProxy {
   readonly keptReplies: KeptReply[] = [];
   readonly violations: string[] = [];
   readonly #servers: readonly string[];
+  readonly #faults: ProxyFaults;
   readonly #http: Server;
   /** A connection for each request: one that is kept may be closed as it is used, which looks like a dead server. */
   readonly #agent = new Agent({ keepAlive: false });
   readonly #passages = new Map<string, Passage>();
   readonly #late: Promise<void>[] = [];
 
-  private constructor(servers: readonly string[]) {
+  private constructor(servers: readonly string[], faults: ProxyFaults) {
     this.#servers = servers;
+    this.#faults = faults;
     this.#http = createServer((request, response) => void this.#take(request, response));
   }
 
-  static async listen(servers: readonly string[]): Promise<RetryProxy> {
-    const proxy = new RetryProxy(servers);
+  static async listen(servers: readonly string[], faults = faultsDefault): Promise<RetryProxy> {
+    const proxy = new RetryProxy(servers, faults);
     await once(proxy.#http.listen(0, "127.0.0.1"), "listening");
     proxy.url = `http://127.0.0.1:${(proxy.#http.address() as AddressInfo).port}`;
     return proxy;
@@ -86,11 +92,15 @@ export class RetryProxy {
     const type = headers["content-type"] ?? "";
     const body = await buffer(request);
     const wanted: Call = { method, path, headers: { "content-type": type }, body };
+    if (method !== "POST") {
+      await answer(response, await call(this.#agent, this.#servers[0] ?? "", { method, path }));
+      return;
+    }
     const passage = this.#passageOf(batchIdOf(wanted));
     const first = passage.attempts++ === 0;
     const attempt = { call: wanted, dice: diceOf(passage) };
     const fate = attempt.dice();
-    if (first && fate < heldBackShare) {
+    if (first && fate < this.#faults.heldBackShare) {
       passage.heldBack = attempt;
       await pause(attempt.dice() * silenceMsMax);
       response.destroy();
@@ -98,7 +108,7 @@ export class RetryProxy {
     }
     const reply = await this.#forward(passage, attempt);
     if (reply === undefined) response.destroy();
-    else if (fate > 1 - droppedShare) {
+    else if (fate > 1 - this.#faults.droppedShare) {
       this.#keep(passage, reply, first ? "firstsDropped" : "retriesDropped");
       response.destroy();
     } else this.#passOn(passage, reply, response);
@@ -138,9 +148,7 @@ export class RetryProxy {
   }
 
   #passOn(passage: Passage, reply: Reply, response: ServerResponse): void {
-    const { "content-type": type = "", "x-request-id": requestId = "" } = reply.headers;
-    response.writeHead(reply.status, { "content-type": type, "x-request-id": requestId });
-    const passed = new Promise<void>((resolve) => response.end(reply.body, () => resolve()));
+    const passed = answer(response, reply);
     const { heldBack } = passage;
     if (heldBack === undefined || reply.status !== 200) return;
     passage.heldBack = undefined;
@@ -152,6 +160,15 @@ export class RetryProxy {
     const reply = await this.#forward(passage, attempt);
     if (reply !== undefined) this.#keep(passage, reply, "heldBack");
   }
+}
+
+function answer(response: ServerResponse, { status, headers, body }: Reply): Promise<void> {
+  const kept = ["content-type", "x-request-id", "x-broker-time"] as const;
+  response.writeHead(
+    status,
+    Object.fromEntries(kept.map((name) => [name, String(headers[name] ?? "")])),
+  );
+  return new Promise((resolve) => response.end(body, () => resolve()));
 }
 
 /** The id of the batch that a request sends, in either form, as hexadecimal digits. */

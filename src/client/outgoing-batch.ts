@@ -3,7 +3,7 @@ import { limits } from "../broker/limits.ts";
 import { batchHeadBytes, batchOf } from "../broker/log/batch.ts";
 import { ByteWriter } from "../broker/log/byte-writer.ts";
 import { appendMessage, decodeMessages, type Message } from "../broker/log/message.ts";
-import { bufferBytesOf, type StoredReceipt } from "./message.ts";
+import type { StoredReceipt } from "./message.ts";
 import type { TassoError } from "./tasso-error.ts";
 
 /** Told once of each message what became of it: an error, or where it landed. */
@@ -32,8 +32,7 @@ export interface BatchOptions {
 export class OutgoingBatch {
   readonly options: BatchOptions;
   readonly settled: Promise<void>;
-  /** What its messages count as in the buffer. */
-  bufferBytes = 0;
+  wasMoved = false;
   readonly #bornAt: number;
   readonly #writer = new ByteWriter();
   readonly #settles: Settle[] = [];
@@ -69,7 +68,6 @@ export class OutgoingBatch {
     appendMessage(this.#writer, message, this.#bornAt);
     if (message.messageId !== undefined) this.#ownIds.set(this.count, message.messageId);
     this.#settles.push(settle);
-    this.bufferBytes += bufferBytesOf(message);
   }
 
   /** Compresses what is larger than that, where it becomes smaller by it. */
@@ -124,6 +122,7 @@ export class OutgoingBatch {
 
   /** Its messages go with others, and are told there. */
   moved(): void {
+    this.wasMoved = true;
     this.#resolve();
   }
 }

@@ -47,7 +47,8 @@ export async function withRetries<T>(
       if (!isTassoError(error)) throw error;
       outcomeUnknown ||= error.outcomeUnknown;
       last = error;
-      const mayRepeat = error.retryable && (idempotent || !error.outcomeUnknown);
+      const mayRepeat =
+        error.retryable && !notByWaiting.has(error.code) && (idempotent || !error.outcomeUnknown);
       if (!mayRepeat && options.again?.(error) !== true)
         throw error.afterAll(number, outcomeUnknown);
     }
@@ -58,6 +59,13 @@ export async function withRetries<T>(
     await clock.sleep(Math.min(pause, Math.max(0, deadline - clock.now())), signal);
   }
 }
+
+/** What goes away when somebody does something else, not by asking the same again. */
+const notByWaiting: ReadonlySet<string> = new Set([
+  "generation_stale",
+  "group_has_members",
+  "group_lags",
+]);
 
 export function aborted(signal: AbortSignal): TassoError {
   return new TassoError("aborted", "the caller aborted", { cause: signal.reason });

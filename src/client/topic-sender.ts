@@ -61,7 +61,8 @@ export class TopicSender {
       if (this.#free.add(outgoing, this.#now())) this.#pump();
       return;
     }
-    if (this.#route === undefined || this.#nextRoute !== undefined) {
+    const isChanging = this.#nextRoute !== undefined || this.#unrouted.length > 0;
+    if (this.#route === undefined || isChanging) {
       this.#unrouted.push(outgoing);
       this.#pump();
       return;
@@ -73,23 +74,24 @@ export class TopicSender {
 
   /** What it was given so far goes now; resolves when all of it is settled. */
   async flush(): Promise<void> {
-    for (const line of [this.#free, ...this.#lanes.map((lane) => lane.line)]) line.hasten();
-    this.#pump();
-    while (this.#unrouted.length > 0) await (this.#routing ?? this.#anyOnItsWay());
-    for (const { line } of this.#lanes) line.hasten();
-    this.#pump();
-    const lines = [this.#free, ...this.#lanes.map((lane) => lane.line)];
-    const batches = [...this.#onItsWay, ...lines.flatMap((line) => [...line.list()])];
-    await Promise.all(batches.map(({ settled }) => settled));
+    const { clock } = this.#connection.settings;
+    for (;;) {
+      const lines = [this.#free, ...this.#lanes.map(({ line }) => line)];
+      for (const line of lines) line.hasten();
+      const batches = [...this.#onItsWay, ...lines.flatMap((line) => [...line.list()])];
+      const unrouted = this.#unrouted.length;
+      if (batches.length + unrouted === 0) return;
+      this.#pump();
+      await Promise.all(unrouted > 0 ? [this.#routing ?? clock.sleep(1)] : []);
+      if (this.#route === undefined) await this.#routing;
+      await Promise.all(batches.map(({ settled }) => settled));
+      if (unrouted === 0 && !batches.some(({ wasMoved }) => wasMoved)) return;
+    }
   }
 
   /** A batch of whole calls, which waits for no lane: it has no order. */
   async sendNow(batch: OutgoingBatch): Promise<void> {
     await this.#send(batch, () => this.#chooseFree());
-  }
-
-  async #anyOnItsWay(): Promise<void> {
-    await Promise.race([...this.#onItsWay].map(({ settled }) => settled));
   }
 
   /** Lets everything go that can go, and sees to it that somebody looks again when the next is due. */
@@ -167,8 +169,12 @@ export class TopicSender {
     const { timeoutMs } = this.#settings;
     try {
       const route = await this.#connection.route(this.#topic, { timeoutMs });
-      if (route.key === this.#route?.key) this.#route = route;
-      else this.#nextRoute = route;
+      const isSame = route.key === this.#route?.key;
+      const wasRefused = isSame && this.#unrouted.length > 0;
+      // The broker that was asked knows of the new queues later than the one that refused.
+      if (wasRefused) await this.#connection.pause(routePauseMs);
+      if (isSame) this.#route = route;
+      if (!isSame || wasRefused) this.#nextRoute = route;
       this.#changeRoute();
     } catch (error) {
       if (this.#route === undefined) this.#giveUp(this.#connection.asTassoError(error));
@@ -273,3 +279,4 @@ function isAvailable({ broker, writable }: RouteQueue, { brokers }: Route): bool
 
 /** Lanes of so many message groups are remembered; to hash again costs a microsecond. */
 const groupsKept = 10_000;
+const routePauseMs = 500;
