@@ -23,17 +23,16 @@ async function run(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError)
       return error.exitCode === 0 ? exitCodes.done : exitCodes.wrongUsage;
-    process.stderr.write(`tasso: ${toldOf(error)}\n`);
-    return exitCodeOf(error, { changes: !readers.includes(command) });
+    const ended = exitCodeOf(error, { changes: !readers.includes(command) });
+    const unknown =
+      ended === exitCodes.outcomeUnknown ? " (it may have been done all the same)" : "";
+    process.stderr.write(`tasso: ${toldOf(error)}${unknown}\n`);
+    return ended;
   }
 }
 
 function toldOf(error: unknown): string {
-  if (isTassoError(error)) {
-    const unknown = error.outcomeUnknown ? " (it may have been done all the same)" : "";
-    return `${error.code}: ${error.message}${unknown}`;
-  }
-  return (error as Error).message;
+  return isTassoError(error) ? `${error.code}: ${error.message}` : (error as Error).message;
 }
 
 // Whoever reads may stop reading: `tasso tail orders | head`.
