@@ -19,18 +19,22 @@ const ports = awsPorts(settings);
 const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
 broker.walker.delivery.onDamaged = (error) => logError(error, { function: name });
 
-broker.identity = readIdentity();
+const identity = readIdentity();
 const registration = readRegistration();
-const registrar = new Registrar({
-  broker,
-  ...registration,
-  send: async (url, request) => {
-    const { signedSend } = await import("../src/adapters/aws/signed-send.ts");
-    const { region = "" } = broker.identity;
-    return signedSend({ region, credentials: readCredentials() })(url, request);
-  },
-  onError: (error) => logError(error, { function: name }),
-});
+const registrar =
+  identity === undefined || registration.nameServers.length === 0
+    ? undefined
+    : new Registrar({
+        broker,
+        identity,
+        ...registration,
+        send: async (url, request) => {
+          const { signedSend } = await import("../src/adapters/aws/signed-send.ts");
+          const { region = "" } = identity;
+          return signedSend({ region, credentials: readCredentials() })(url, request);
+        },
+        onError: (error) => logError(error, { function: name }),
+      });
 
 /** Whoever walks a minute ends so long before Lambda would end him. */
 const timeLeftMsMin = 10_000;
@@ -56,7 +60,7 @@ export async function handler(event: unknown, context: Context): Promise<void> {
   };
   const sweepAndBeat = async () => {
     await sweep();
-    if (registration.nameServers.length > 0) await registrar.beat(io);
+    await registrar?.beat(io);
   };
   const ring = (alarm: AlarmId) =>
     minuteOfAlarm(alarm) === undefined

@@ -21,23 +21,16 @@ export function serve<B extends HasPorts>(
   const conflicts = new Conflicts();
   const ports = awsPorts(settings);
   const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
-  const identity = readIdentity();
-  if ("identity" in broker) broker.identity = identity;
+  if ("identity" in broker) broker.identity = readIdentity();
   const api = createHttpApi({
     broker,
     operations,
     authorize: (right) => expectServed(name, right),
     onError: (error, requestId) => logError(error, { function: name, requestId }),
   });
-  const answer = answering(api, { service: settings.service, function: name }, () => ({
+  return answering(api, { service: settings.service, function: name }, () => ({
     conflicts: conflicts.take(),
   }));
-  return (event) => {
-    // A function cannot be told the address of its own Function URL, but whoever calls it has it.
-    if (identity.endpoint === "" && "identity" in broker)
-      broker.identity = { ...identity, endpoint: `https://${event.requestContext.domainName}` };
-    return answer(event);
-  };
 }
 
 /** Who may call is decided in front of the function; here nothing slips into a function that has other permissions. */

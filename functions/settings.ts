@@ -1,3 +1,5 @@
+import type { BrokerIdentity } from "../src/broker/broker-identity.ts";
+
 /** What a function is told by its stack. Plain names; nothing here is secret. */
 export interface Settings {
   /** The DynamoDB table that is the store. */
@@ -31,14 +33,6 @@ const variables: Readonly<Record<keyof Settings, string>> = {
   service: "TASSO_SERVICE",
 };
 
-/** What a broker tells of itself, and whom. */
-export interface Identity {
-  readonly name: string;
-  /** Empty where it can be learnt from calls alone. */
-  readonly endpoint: string;
-  readonly region?: string;
-}
-
 const identityVariables = {
   brokerName: "TASSO_BROKER_NAME",
   endpoint: "TASSO_ENDPOINT",
@@ -58,10 +52,11 @@ export function identityEnvironment(
   );
 }
 
-export function readIdentity(): Identity {
-  const { TASSO_BROKER_NAME, TASSO_SERVICE, TASSO_ENDPOINT = "", AWS_REGION: region } = process.env;
-  const name = TASSO_BROKER_NAME || TASSO_SERVICE || "tasso";
-  return { name, endpoint: TASSO_ENDPOINT, ...(region ? { region } : {}) };
+/** `undefined` where it was not told how others reach it. */
+export function readIdentity(): BrokerIdentity | undefined {
+  const { TASSO_BROKER_NAME: name, TASSO_ENDPOINT: endpoint, AWS_REGION: region } = process.env;
+  if (!name || !endpoint) return undefined;
+  return { name, endpoint, ...(region ? { region } : {}) };
 }
 
 /** With whom a broker registers, and for how long. No name servers where none are given. */

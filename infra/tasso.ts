@@ -87,6 +87,12 @@ export interface TassoProps {
    */
   readonly brokerName?: string;
   /**
+   * Where clients reach it, as name servers and the broker itself tell them: a domain of your own, for one.
+   *
+   * @default the URL of the front where there are name servers, else the broker tells nobody
+   */
+  readonly endpoint?: string;
+  /**
    * Base URLs of the name servers with which it registers, every `sweepEvery`. Each has to let it: see
    * `NameServer.grantRegister`.
    *
@@ -227,15 +233,15 @@ export class Tasso extends Construct {
 
     const { brokerName = name, nameServers = [] } = props;
     this.brokerName = brokerName;
+    const { endpoint = nameServers.length > 0 ? this.front.url : undefined } = props;
     for (const [entry, { function: each }] of functions) {
-      // A function cannot be told the address of its own Function URL.
-      const endpoint = entry === "all" ? {} : { endpoint: this.front.url };
-      const isBeating = entry === "on-alarm" && nameServers.length > 0;
-      const beats = isBeating
-        ? { nameServers: nameServers.join(), leaseMs: String(leaseMsFor(sweepEvery)) }
-        : {};
-      if (entry !== "send")
-        addEnvironment(each, identityEnvironment({ brokerName, ...endpoint, ...beats }));
+      // A function cannot be told the address of its own Function URL. Senders ask the others.
+      const isAsked = entry === "pull" || (entry === "all" && props.endpoint !== undefined);
+      if (endpoint === undefined || !(isAsked || entry === "on-alarm")) continue;
+      addEnvironment(each, identityEnvironment({ brokerName, endpoint }));
+      if (entry !== "on-alarm" || nameServers.length === 0) continue;
+      const leaseMs = String(leaseMsFor(sweepEvery));
+      addEnvironment(each, identityEnvironment({ nameServers: nameServers.join(), leaseMs }));
     }
 
     this.alarms = new Alarms(this, "Alarms", {

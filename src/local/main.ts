@@ -1,3 +1,6 @@
+import { createHash } from "node:crypto";
+import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { ExpirySweep } from "../adapters/local/expiry-sweep.ts";
 import { FileBlobs } from "../adapters/local/file-blobs.ts";
@@ -8,6 +11,7 @@ import { SystemClock } from "../adapters/local/system-clock.ts";
 import { SystemRandom } from "../adapters/local/system-random.ts";
 import { operations } from "../api/operations.ts";
 import { Broker } from "../broker/broker.ts";
+import type { BrokerIdentity } from "../broker/broker-identity.ts";
 import { limits } from "../broker/limits.ts";
 import { minuteOfAlarm } from "../broker/timers/minute-alarm.ts";
 import { nameServerLimits } from "../nameserver/limits.ts";
@@ -36,6 +40,7 @@ function giveRequestsRoom(): void {
 }
 
 async function run(settings: Settings): Promise<void> {
+  const { nameServers } = settings;
   const token = await tokenIn("--token-file", settings.tokenFile);
   const nameServerToken = await tokenIn("--name-server-token-file", settings.nameServerTokenFile);
   const folder = await openDataFolder(settings.data);
@@ -72,8 +77,9 @@ async function run(settings: Settings): Promise<void> {
     endWaits: () => broker.log.arrivals.close(),
     ...(token === undefined ? {} : { authorize: bearer([{ token }]) }),
   });
-  const { name, region, advertise = server.url, nameServers } = settings;
-  broker.identity = { name, endpoint: advertise, ...(region === undefined ? {} : { region }) };
+  const identity = identityOf(settings, server.url);
+  // Without being told it cannot know how others reach it: a proxy may lie between.
+  if (settings.advertise !== undefined || nameServers.length > 0) broker.identity = identity;
   broker.walker.delivery.onDamaged = logError;
   alarm.start();
   const stopWalking = new AbortController();
@@ -83,6 +89,7 @@ async function run(settings: Settings): Promise<void> {
   });
   const registrar = new Registrar({
     broker,
+    identity,
     nameServers,
     leaseMs: nameServerLimits.leaseMs,
     onError: logError,
@@ -107,6 +114,17 @@ async function run(settings: Settings): Promise<void> {
   await alarm.close();
   await expirySweep.close();
   await store.close();
+}
+
+function identityOf({ name, data, region, advertise }: Settings, url: string): BrokerIdentity {
+  const where = region === undefined ? {} : { region };
+  return { name: name ?? nameOf(data), endpoint: advertise ?? url, ...where };
+}
+
+/** The same for all who serve one data folder, another one for another: a client takes brokers of one name for one. */
+function nameOf(data: string): string {
+  const folder = `${hostname()}:${resolve(data)}`;
+  return `local-${createHash("sha256").update(folder).digest("hex").slice(0, 12)}`;
 }
 
 function tokenIn(option: string, file: string | undefined): Promise<string> | undefined {

@@ -15,7 +15,7 @@ export interface Settings {
   /** Names by which the server may be called besides loopback ones. */
   readonly allowedHosts: readonly string[];
   /** How the broker is called where several brokers have queues of one topic. */
-  readonly name: string;
+  readonly name: string | undefined;
   /** The base URL that others reach it by. */
   readonly advertise: string | undefined;
   readonly region: string | undefined;
@@ -111,7 +111,7 @@ export const usage = `usage: npm start -- [options]
   --allowed-host NAME   host name by which the server may be called besides loopback (repeatable)
   --cors-origin URL     origin whose web pages may call
   --name-servers URLS   name servers to register with, commas between (needs --name)
-  --name NAME           what this broker is called there (default tasso)
+  --name NAME           what this broker is called there (default: made from its data folder)
   --advertise URL       where clients reach it (default: where it listens)
   --region NAME         told to clients
   --name-server-token-file FILE
@@ -146,8 +146,8 @@ export function readSettings(args: readonly string[]): Settings | undefined {
   const { advertise, region, "name-server-token-file": nameServerTokenFile } = values;
   const nameServers = readUrls("name-servers", values["name-servers"], wrong);
   const [advertised] = readUrls("advertise", advertise, wrong);
-  const { name = "tasso" } = values;
-  if (!/^[A-Za-z0-9_-]{1,127}$/.test(name))
+  const { name } = values;
+  if (name !== undefined && !/^[A-Za-z0-9_-]{1,127}$/.test(name))
     wrong.push(`--name must be 1 to 127 of the characters A-Z a-z 0-9 _ -, not "${name}"`);
   if (nameServers.length > 0 && values.name === undefined)
     wrong.push("--name-servers needs --name: no two brokers may be called the same");

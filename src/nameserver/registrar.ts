@@ -1,3 +1,4 @@
+import type { BrokerIdentity } from "../broker/broker-identity.ts";
 import type { Ports } from "../broker/ports/ports.ts";
 import type { RequestBroker } from "../broker/request-broker.ts";
 import { nameServerLimits } from "./limits.ts";
@@ -13,7 +14,8 @@ export type Send = (
 ) => Promise<Response>;
 
 export interface RegistrarOptions {
-  readonly broker: RequestBroker;
+  readonly broker: Pick<RequestBroker, "topics">;
+  readonly identity: BrokerIdentity;
   /** Base URLs of name servers. Each is told everything, for they do not know each other. */
   readonly nameServers: readonly string[];
   readonly leaseMs: number;
@@ -41,8 +43,8 @@ export class Registrar {
 
   /** Registers the topics as they are now, or says that the broker goes. Answers whether all name servers took it. */
   async beat(io: Ports, { leaves = false }: { readonly leaves?: boolean } = {}): Promise<boolean> {
-    const { broker, nameServers, leaseMs } = this.#options;
-    const { name, endpoint, region } = broker.identity;
+    const { identity, nameServers, leaseMs } = this.#options;
+    const { name, endpoint, region } = identity;
     const topics = await this.#topics(io);
     const body = JSON.stringify({
       endpoint,

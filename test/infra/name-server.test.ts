@@ -6,6 +6,7 @@ import { Template } from "aws-cdk-lib/assertions";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { describe, expect, it } from "vitest";
 import { NameServer, NameServerStack } from "../../infra/name-server.ts";
+import type { TassoProps } from "../../infra/tasso.ts";
 import { TassoStack } from "../../infra/tasso-stack.ts";
 import { nameServerOperations } from "../../src/nameserver/operations.ts";
 import { newApp } from "../support/deployment.ts";
@@ -121,10 +122,19 @@ describe("a deployed broker that is given a name server", () => {
     expect(onAlarm).toMatchObject({ TASSO_LEASE_MS: String(3 * 60 * 60_000) });
   });
 
-  it("cannot be told the address of its own Function URL, which it learns from calls", () => {
-    const stack = new TassoStack(newApp(), "Tasso", { codeFolder, front: "function-url" });
-    const { all, "on-alarm": onAlarm } = environmentsOf(Template.fromStack(stack));
-    expect(all).not.toHaveProperty("TASSO_ENDPOINT");
-    expect(onAlarm).toHaveProperty("TASSO_ENDPOINT");
+  it("tells of itself where clients reach it, or nothing", () => {
+    const environmentOf = (props: TassoProps, entry: string) =>
+      environmentsOf(
+        Template.fromStack(new TassoStack(newApp(), "Tasso", { codeFolder, ...props })),
+      )[entry];
+    const endpoint = "https://broker.example";
+    expect(environmentOf({}, "pull")).not.toHaveProperty("TASSO_ENDPOINT");
+    expect(environmentOf({ endpoint }, "pull")).toMatchObject({ TASSO_ENDPOINT: endpoint });
+    const front = "function-url";
+    expect(environmentOf({ endpoint, front }, "all")).toMatchObject({ TASSO_ENDPOINT: endpoint });
+    // The address of its own Function URL cannot be told to a function.
+    const nameServers = ["https://names.example"];
+    expect(environmentOf({ front, nameServers }, "all")).not.toHaveProperty("TASSO_ENDPOINT");
+    expect(environmentOf({ front, nameServers }, "on-alarm")).toHaveProperty("TASSO_ENDPOINT");
   });
 });

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SystemClock } from "../../src/adapters/local/system-clock.ts";
 import { ManualClock } from "../../src/adapters/memory/manual-clock.ts";
+import type { BrokerIdentity } from "../../src/broker/broker-identity.ts";
 import { RequestBroker } from "../../src/broker/request-broker.ts";
 import type { RunningServer } from "../../src/local/server.ts";
 import { startNameServer } from "../../src/nameserver/process.ts";
@@ -11,10 +12,13 @@ import { makeTemporaryFolder } from "../adapters/local/temporary-folder.ts";
 import { call } from "../support/http-client.ts";
 import { memoryPorts } from "../support/memory-ports.ts";
 
-function newBroker(name: string, clock = new SystemClock()) {
-  const broker = new RequestBroker(memoryPorts(clock));
-  broker.identity = { name, endpoint: `http://${name}:1290`, region: "here" };
-  return broker;
+class NamedBroker extends RequestBroker {
+  override identity: BrokerIdentity;
+
+  constructor(name: string) {
+    super(memoryPorts(new SystemClock()));
+    this.identity = { name, endpoint: `http://${name}:1290`, region: "here" };
+  }
 }
 
 async function nameServer(...args: string[]): Promise<RunningServer> {
@@ -27,9 +31,10 @@ describe("a broker among name servers", () => {
   let running: RunningServer[];
   let errors: string[];
   const onError = (error: unknown) => void errors.push((error as Error).message);
-  const registrarOf = (broker: RequestBroker, more: { token?: string } = {}) =>
+  const registrarOf = (broker: NamedBroker, more: { token?: string } = {}) =>
     new Registrar({
       broker,
+      identity: broker.identity,
       nameServers: running.map(({ url }) => url),
       leaseMs: 60_000,
       onError,
@@ -45,7 +50,7 @@ describe("a broker among name servers", () => {
   afterEach(() => Promise.all(running.map((one) => one.close())));
 
   it("is known to each with its topics, and told which belong to another", async () => {
-    const [a, b] = [newBroker("a"), newBroker("b")];
+    const [a, b] = [new NamedBroker("a"), new NamedBroker("b")];
     await a.topics.ensure(a.ports, "orders", { queues: 2 });
     await b.topics.ensure(b.ports, "orders", { queues: 2 });
     await b.topics.ensure(b.ports, "bills", { queues: 1, shared: true });
@@ -66,7 +71,7 @@ describe("a broker among name servers", () => {
   });
 
   it("is known again to one that came back empty, after one registration", async () => {
-    const a = newBroker("a");
+    const a = new NamedBroker("a");
     await a.topics.ensure(a.ports, "orders", { queues: 1 });
     const registrar = registrarOf(a);
     await registrar.beat(a.ports);
@@ -86,7 +91,7 @@ describe("a broker among name servers", () => {
     await writeFile(`${folder.path}/brokers`, "registers\n");
     const files = ["--token-file", `${folder.path}/asks`];
     running.push(await nameServer(...files, "--broker-token-file", `${folder.path}/brokers`));
-    const a = newBroker("a");
+    const a = new NamedBroker("a");
     await a.topics.ensure(a.ports, "orders", { queues: 1 });
     for (const token of [undefined, "asks", "wrong"]) {
       const registrar = registrarOf(a, token === undefined ? {} : { token });
@@ -127,7 +132,6 @@ describe("the beats", () => {
   it("come every 30 s, at once on a change of topics, soon after a failure, and at last say that the broker goes", async () => {
     const clock = new ManualClock();
     const broker = new RequestBroker(memoryPorts(clock));
-    broker.identity = { name: "a", endpoint: "http://a:1290" };
     const beats: { at: number; leaseMs: number; topics: string[] }[] = [];
     let fails = false;
     const began = clock.now();
@@ -140,6 +144,7 @@ describe("the beats", () => {
     const onError = () => undefined;
     const registrar = new Registrar({
       broker,
+      identity: { name: "a", endpoint: "http://a:1290" },
       nameServers: ["http://n"],
       leaseMs: 99,
       send,

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { BrokerError } from "../../broker/errors.ts";
 import { limits } from "../../broker/limits.ts";
 import { routeOf } from "../../broker/topics/route.ts";
 import { defineOperation } from "../operation.ts";
@@ -32,12 +33,19 @@ export const getRoute = defineOperation({
   uses: ["readStore"],
   params: routeParams,
   answers: { 200: routeAnswer },
-  errors: ["topic_not_found"],
+  errors: ["route_not_found", "topic_not_found"],
   async run({ broker, io }, { params }) {
+    const { identity } = broker;
+    if (identity === undefined)
+      throw new BrokerError(
+        "route_not_found",
+        "this broker was not told where others reach it: whoever asks it is at the right place",
+        { field: "path", given: "a route", allowed: "GET /v1/topics/{topic}" },
+      );
     const { queues, writable } = await broker.topics.get(io, params.topic);
     return {
       status: 200,
-      json: routeOf(params.topic, [{ ...broker.identity, queues, writable }]),
+      json: routeOf(params.topic, [{ ...identity, queues, writable }]),
     };
   },
 });
