@@ -9,20 +9,23 @@ export const batchType = "application/vnd.tasso.batch.v1";
 export const batchesType = "application/vnd.tasso.batches.v1";
 
 /** A message of 1 KB as an application would send it: mostly body, with a tag and a key. */
-const bodyBytes = 1_000;
+const bodyBytesDefault = 1_000;
 const tag = "created";
 
 /** Of a batch, as docs/batch-format.md has it. What a new batch changes lies between `firstAttemptAt` and the content. */
 const at = { checksum: 2, checksummed: 6, firstAttemptAt: 14, id: 26, content: 42 } as const;
 
 /** Sends in binary: each request a batch with an id of its own, made now, for the queue that its id chooses. */
-export function binarySends(messages: number, options: { queue?: number } = {}): RequestSource {
+export function binarySends(
+  messages: number,
+  options: { queue?: number; bodyBytes?: number } = {},
+): RequestSource {
   const template = encodeBatch({
     id: new Uint8Array(batchIdBytes),
     firstAttemptAt: 0,
     bornAt: Date.now(),
     messages: Array.from({ length: messages }, (_, index) => ({
-      body: Buffer.from(bodyText(index)),
+      body: Buffer.from(bodyText(index, options.bodyBytes)),
       bornAt: Date.now(),
       tag,
       keys: [keyOf(index)],
@@ -104,7 +107,7 @@ function requestHead(line: string, headers: string): Buffer {
   return Buffer.from(`${line} HTTP/1.1\r\nhost: 127.0.0.1\r\n${headers}\r\n`, "latin1");
 }
 
-function bodyText(index: number): string {
+function bodyText(index: number, bodyBytes = bodyBytesDefault): string {
   const text = `{"order":${index},"customer":"Francesco Tasso","note":"from Innsbruck to Mechelen"} `;
   return text.repeat(Math.ceil(bodyBytes / text.length)).slice(0, bodyBytes);
 }
