@@ -5,10 +5,11 @@ import { preparedToJson } from "../src/api/message-json.ts";
 import { Broker, isForSweep } from "../src/broker/broker.ts";
 import { metered, Usage } from "../src/broker/metering.ts";
 import type { AlarmId } from "../src/broker/ports/alarm.ts";
+import { Registrar } from "../src/nameserver/registrar.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
 import { logError, logMetrics } from "./log.ts";
-import { readSettings } from "./settings.ts";
+import { readCredentials, readIdentity, readRegistration, readSettings } from "./settings.ts";
 import { sweepOnce } from "./sweep.ts";
 import { webhooksOf } from "./webhooks.ts";
 
@@ -21,6 +22,23 @@ const onError = (error: unknown) => logError(error, { function: name });
 broker.walker.delivery.onDamaged = onError;
 broker.webhookChecks.onError = onError;
 broker.webhookChecks.describe = preparedToJson;
+
+const identity = readIdentity();
+const registration = readRegistration();
+const registrar =
+  identity === undefined || registration.nameServers.length === 0
+    ? undefined
+    : new Registrar({
+        broker,
+        identity,
+        ...registration,
+        send: async (url, request) => {
+          const { signedSend } = await import("../src/adapters/aws/signed-send.ts");
+          const { region = "" } = identity;
+          return signedSend({ region, credentials: readCredentials() })(url, request);
+        },
+        onError: (error) => logError(error, { function: name }),
+      });
 
 /** Whoever walks a minute ends so long before Lambda would end him. */
 const timeLeftMsMin = 10_000;
@@ -44,12 +62,16 @@ export async function handler(event: unknown, context: Context): Promise<void> {
   const sweep = async () => {
     workLeft = await sweepOnce(broker, io);
   };
+  const sweepAndBeat = async () => {
+    await sweep();
+    await registrar?.beat(io);
+  };
   const ring = (alarm: AlarmId) =>
     isForSweep(alarm) ? sweep() : broker.ring(io, alarm, { until, onError });
   try {
     const rung = isWaking(event)
       ? await new AlarmRinger({ ...io, ring }).wake(event)
-      : await sweep();
+      : await sweepAndBeat();
     if (rung !== undefined) latenessMs = Math.max(latenessMs, rung.latenessMs);
     logMetrics(
       { service: settings.service, function: name },

@@ -5,6 +5,7 @@ import type { Ability, Right } from "../src/api/operation.ts";
  */
 const functionOfRight = {
   none: "pull",
+  route: "pull",
   send: "send",
   transact: "transact",
   pull: "pull",

@@ -1,22 +1,20 @@
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from "aws-lambda";
 import { createHttpApi } from "../src/api/http.ts";
-import type { Operation, Right } from "../src/api/operation.ts";
+import type { HasPorts, Operation, Right } from "../src/api/operation.ts";
 import { BrokerError } from "../src/broker/errors.ts";
 import type { LogSettings } from "../src/broker/log/log-settings.ts";
 import type { Ports } from "../src/broker/ports/ports.ts";
 import type { Webhooks } from "../src/broker/ports/webhooks.ts";
-import type { SendingBroker } from "../src/broker/sending-broker.ts";
+import { answering } from "./answering.ts";
 import { awsPorts, logOnAws } from "./aws-ports.ts";
 import { Conflicts } from "./conflicts.ts";
-import { toRequest, toResult } from "./http-events.ts";
-import { logError, logMetrics } from "./log.ts";
+import { logError } from "./log.ts";
 import { noWebhooks } from "./no-webhooks.ts";
 import { type ApiFunction, serves } from "./rights.ts";
-import { readSettings, type Settings } from "./settings.ts";
-import { usageOfCall } from "./usage-of-call.ts";
+import { readIdentity, readSettings, type Settings } from "./settings.ts";
 
 /** The handler of a function: the operations of its rights. Made once an environment; every call shares its clients. */
-export function serve<B extends SendingBroker>(
+export function serve<B extends HasPorts>(
   name: ApiFunction,
   operations: readonly Operation<B>[],
   Broker: new (ports: Ports, settings: Partial<LogSettings>) => B,
@@ -25,23 +23,17 @@ export function serve<B extends SendingBroker>(
   const settings = readSettings();
   const conflicts = new Conflicts();
   const ports = awsPorts(settings, webhooksOf(settings));
+  const broker = new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws);
+  if ("identity" in broker) broker.identity = readIdentity();
   const api = createHttpApi({
-    broker: new Broker({ ...ports, store: conflicts.in(ports.store) }, logOnAws),
+    broker,
     operations,
     authorize: (right) => expectServed(name, right),
     onError: (error, requestId) => logError(error, { function: name, requestId }),
   });
-  return async (event) => {
-    const began = Date.now();
-    const request = toRequest(event);
-    const answer = await api(request);
-    logMetrics(
-      { service: settings.service, function: name },
-      { ...usageOfCall(request, answer), conflicts: conflicts.take() },
-      { requestId: answer.headers["x-request-id"], status: answer.status, ms: Date.now() - began },
-    );
-    return toResult(answer);
-  };
+  return answering(api, { service: settings.service, function: name }, () => ({
+    conflicts: conflicts.take(),
+  }));
 }
 
 /** Who may call is decided in front of the function; here nothing slips into a function that has other permissions. */

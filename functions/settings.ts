@@ -1,3 +1,5 @@
+import type { BrokerIdentity } from "../src/broker/broker-identity.ts";
+
 /** What a function is told by its stack. Plain names; nothing here is secret. */
 export interface Settings {
   /** The DynamoDB table that is the store. */
@@ -34,6 +36,49 @@ const variables: Readonly<Record<keyof Omit<Settings, "allowWebhooksTo">, string
 };
 /** Names and networks with commas between; absent where only public addresses may be asked. */
 const allowWebhooksVariable = "TASSO_ALLOW_WEBHOOKS_TO";
+
+const identityVariables = {
+  brokerName: "TASSO_BROKER_NAME",
+  endpoint: "TASSO_ENDPOINT",
+  nameServers: "TASSO_NAME_SERVERS",
+  leaseMs: "TASSO_LEASE_MS",
+} as const;
+
+/** The environment that {@link readIdentity} and {@link readRegistration} read, as far as it is given. */
+export function identityEnvironment(
+  given: Partial<Readonly<Record<keyof typeof identityVariables, string>>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(given).map(([field, value]) => [
+      identityVariables[field as keyof typeof identityVariables],
+      value,
+    ]),
+  );
+}
+
+/** `undefined` where it was not told how others reach it. */
+export function readIdentity(): BrokerIdentity | undefined {
+  const { TASSO_BROKER_NAME: name, TASSO_ENDPOINT: endpoint, AWS_REGION: region } = process.env;
+  if (!name || !endpoint) return undefined;
+  return { name, endpoint, ...(region ? { region } : {}) };
+}
+
+/** With whom a broker registers, and for how long. No name servers where none are given. */
+export function readRegistration(): {
+  readonly nameServers: readonly string[];
+  readonly leaseMs: number;
+} {
+  const { TASSO_NAME_SERVERS = "", TASSO_LEASE_MS } = process.env;
+  const nameServers = TASSO_NAME_SERVERS.split(",").filter(Boolean);
+  return { nameServers, leaseMs: Number(TASSO_LEASE_MS ?? 0) };
+}
+
+/** What the function of a name server is told. Throws with everything that is missing at once. */
+export function readNameServerSettings(): Pick<Settings, "table" | "service"> {
+  const { TASSO_TABLE: table, TASSO_SERVICE: service } = process.env;
+  if (!table || !service) throw new Error("the environment lacks TASSO_TABLE or TASSO_SERVICE");
+  return { table, service };
+}
 
 /** The environment that {@link readSettings} reads. */
 export function environmentOf(settings: Settings): Record<string, string> {

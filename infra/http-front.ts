@@ -11,12 +11,12 @@ import { HttpIamAuthorizer, HttpJwtAuthorizer } from "aws-cdk-lib/aws-apigateway
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import { Construct } from "constructs";
 import { functionFor } from "../functions/rights.ts";
-import type { Operation, Right } from "../src/api/operation.ts";
+import type { Described, Right } from "../src/api/operation.ts";
 import { type Acknowledged, found } from "./acknowledged.ts";
 import type { Authorization, Front } from "./front.ts";
 
 export interface HttpFrontProps {
-  readonly operations: readonly Operation[];
+  readonly operations: readonly Described[];
   /** The function that serves a right. */
   readonly functionOf: (right: Right) => lambda.IFunction;
   readonly authorization: Authorization;
@@ -75,7 +75,8 @@ export class HttpFront extends Construct implements Front {
 
   grantCall(grantee: iam.IGrantable, rights: readonly Right[]): void {
     for (const { right, route } of this.#routes) {
-      if (rights.includes(right)) route.grantInvoke(grantee);
+      if (rights.includes(right) || (right === "route" && rights.length > 0))
+        route.grantInvoke(grantee);
     }
   }
 }
@@ -86,7 +87,7 @@ const openToAll = "Health is open to all, reads nothing and tells nothing that i
 const openByName = "Whoever deployed this asked by name for a broker that asks nobody.";
 
 /** Operations that share a route share its right. */
-function routesOf(operations: readonly Operation[]): readonly Operation[] {
+function routesOf(operations: readonly Described[]): readonly Described[] {
   return [...new Map(operations.map((each) => [`${each.method} ${each.path}`, each])).values()];
 }
 

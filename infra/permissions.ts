@@ -1,3 +1,4 @@
+import type { TableV2 } from "aws-cdk-lib/aws-dynamodb";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Ability } from "../src/api/operation.ts";
 import type { Storage } from "./storage.ts";
@@ -31,20 +32,8 @@ export function statementsFor(
 ): PolicyStatement[] {
   const { table, bucket } = storage;
   const statements: Readonly<Record<Ability, () => PolicyStatement[]>> = {
-    readStore: () => [
-      allow(
-        "ReadStore",
-        ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"],
-        table.tableArn,
-      ),
-    ],
-    writeStore: () => [
-      allow(
-        "WriteStore",
-        ["dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
-        table.tableArn,
-      ),
-    ],
+    readStore: () => [readStore(table)],
+    writeStore: () => [writeStore(table)],
     readBlobs: () => [
       allow("ReadBlobs", ["s3:GetObject"], bucket.arnForObjects("*")),
       // Without this S3 answers 403 for what is not there, instead of 404.
@@ -74,6 +63,16 @@ export function statementsFor(
   const needed = new Set([...abilities].flatMap((ability) => [ability, ...implied[ability]]));
   const order = Object.keys(statements) as Ability[];
   return order.filter((ability) => needed.has(ability)).flatMap((ability) => statements[ability]());
+}
+
+export function readStore({ tableArn }: TableV2): PolicyStatement {
+  const actions = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"];
+  return allow("ReadStore", actions, tableArn);
+}
+
+export function writeStore({ tableArn }: TableV2): PolicyStatement {
+  const actions = ["dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"];
+  return allow("WriteStore", actions, tableArn);
 }
 
 function allow(sid: string, actions: string[], resource: string): PolicyStatement {

@@ -15,15 +15,7 @@ export class Storage extends Construct {
 
   constructor(scope: Construct, id: string, { removalPolicy }: StorageProps) {
     super(scope, id);
-    this.table = new TableV2(this, "Table", {
-      partitionKey: { name: "p", type: AttributeType.BINARY },
-      sortKey: { name: "s", type: AttributeType.BINARY },
-      billing: Billing.onDemand(),
-      timeToLiveAttribute: ttlAttribute,
-      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: removalPolicy === RemovalPolicy.RETAIN,
-      removalPolicy,
-    });
+    this.table = storeTable(this, { removalPolicy });
     this.bucket = new Bucket(this, "Bucket", {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -34,4 +26,17 @@ export class Storage extends Construct {
       removalPolicy,
     });
   }
+}
+
+/** The table of a store. */
+export function storeTable(scope: Construct, { removalPolicy }: StorageProps): TableV2 {
+  return new TableV2(scope, "Table", {
+    partitionKey: { name: "p", type: AttributeType.BINARY },
+    sortKey: { name: "s", type: AttributeType.BINARY },
+    billing: Billing.onDemand(),
+    timeToLiveAttribute: ttlAttribute,
+    pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+    deletionProtection: removalPolicy === RemovalPolicy.RETAIN,
+    removalPolicy,
+  });
 }

@@ -1,10 +1,10 @@
 import { ArnFormat, Duration, type aws_iam as iam, Names, RemovalPolicy, Stack } from "aws-cdk-lib";
-import { Code } from "aws-cdk-lib/aws-lambda";
+import { Code, type Function as LambdaFunction } from "aws-cdk-lib/aws-lambda";
 import { RetentionDays } from "aws-cdk-lib/aws-logs";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Construct } from "constructs";
 import { type ApiFunction, functionFor, serves, sweepUses } from "../functions/rights.ts";
-import { environmentOf } from "../functions/settings.ts";
+import { environmentOf, identityEnvironment } from "../functions/settings.ts";
 import type { Ability, Operation, Right } from "../src/api/operation.ts";
 import { operations as everyOperation } from "../src/api/operations.ts";
 import { Alarms } from "./alarms.ts";
@@ -88,6 +88,25 @@ export interface TassoProps {
    */
   readonly codeFolder?: string;
   /**
+   * What the broker is called among those that a topic may be spread over.
+   *
+   * @default the name under which its metrics are
+   */
+  readonly brokerName?: string;
+  /**
+   * Where clients reach it, as name servers and the broker itself tell them: a domain of your own, for one.
+   *
+   * @default the URL of the front where there are name servers, else the broker tells nobody
+   */
+  readonly endpoint?: string;
+  /**
+   * Base URLs of the name servers with which it registers, every `sweepEvery`. Each has to let it: see
+   * `NameServer.grantRegister`.
+   *
+   * @default none
+   */
+  readonly nameServers?: readonly string[];
+  /**
    * What callers can ask for: routes, functions and their policies follow from it.
    *
    * @default everything that the broker can do
@@ -139,6 +158,8 @@ export class Tasso extends Construct {
   readonly wakeUps: WakeUps;
   readonly front: Front;
   readonly alarms: Alarms;
+  /** What name servers know it by. */
+  readonly brokerName: string;
   /** By name. */
   readonly functions: ReadonlyMap<FunctionName, BrokerFunction>;
 
@@ -223,6 +244,19 @@ export class Tasso extends Construct {
             functionOf: (right) => api(functionFor(right)).function,
           });
 
+    const { brokerName = name, nameServers = [] } = props;
+    this.brokerName = brokerName;
+    const { endpoint = nameServers.length > 0 ? this.front.url : undefined } = props;
+    for (const [entry, { function: each }] of functions) {
+      // A function cannot be told the address of its own Function URL. Senders ask the others.
+      const isAsked = entry === "pull" || (entry === "all" && props.endpoint !== undefined);
+      if (endpoint === undefined || !(isAsked || entry === "on-alarm")) continue;
+      addEnvironment(each, identityEnvironment({ brokerName, endpoint }));
+      if (entry !== "on-alarm" || nameServers.length === 0) continue;
+      const leaseMs = String(leaseMsFor(sweepEvery));
+      addEnvironment(each, identityEnvironment({ nameServers: nameServers.join(), leaseMs }));
+    }
+
     this.alarms = new Alarms(this, "Alarms", {
       service: name,
       functions,
@@ -238,6 +272,15 @@ export class Tasso extends Construct {
   grantCall(grantee: iam.IGrantable, ...rights: Right[]): void {
     this.front.grantCall(grantee, rights);
   }
+}
+
+/** Several schedules may be missed before it is stale: five minutes, or three times of those that come less often. */
+function leaseMsFor(sweepEvery: Duration): number {
+  return Math.max(5 * 60_000, 3 * sweepEvery.toMilliseconds());
+}
+
+function addEnvironment(target: LambdaFunction, variables: Record<string, string>): void {
+  for (const [name, value] of Object.entries(variables)) target.addEnvironment(name, value);
 }
 
 /** What a function needs: what the operations that it serves use. */

@@ -9,7 +9,16 @@ import { patching } from "./bundle.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-export const functionEntries = ["send", "transact", "pull", "commit", "admin", "all", "on-alarm"];
+export const functionEntries = [
+  "send",
+  "transact",
+  "pull",
+  "commit",
+  "admin",
+  "all",
+  "on-alarm",
+  "name-server",
+];
 
 /**
  * One call for all of them, into one folder in which they share what they have in common.

@@ -5,11 +5,12 @@ import { metered, Usage } from "../broker/metering.ts";
 import { toBrokerError } from "../broker/port-errors.ts";
 import type { Random } from "../broker/ports/random.ts";
 import type { RequestBroker } from "../broker/request-broker.ts";
-import type { SendingBroker } from "../broker/sending-broker.ts";
 import {
   type Answer,
   batchesType,
   batchType,
+  type Described,
+  type HasPorts,
   type Operation,
   type OperationContext,
   type Right,
@@ -34,7 +35,7 @@ export interface HttpResponse {
   readonly body: string | readonly Uint8Array[] | undefined;
 }
 
-export interface HttpApiOptions<B extends SendingBroker = RequestBroker> {
+export interface HttpApiOptions<B extends HasPorts = RequestBroker> {
   readonly broker: B;
   readonly operations: readonly Operation<B>[];
   /** Throws where the caller may not do this. Without it everybody may do everything. */
@@ -43,11 +44,10 @@ export interface HttpApiOptions<B extends SendingBroker = RequestBroker> {
   readonly onError: (error: unknown, requestId: string) => void;
 }
 
-type Described = Omit<Operation, "run">;
-type Route<B extends SendingBroker> = readonly Operation<B>[];
+type Route<B extends HasPorts> = readonly Operation<B>[];
 
 /** The operations over HTTP: finds, validates, runs, and tells errors. Never throws. */
-export function createHttpApi<B extends SendingBroker>(
+export function createHttpApi<B extends HasPorts>(
   options: HttpApiOptions<B>,
 ): (request: HttpRequest) => Promise<HttpResponse> {
   const { broker } = options;
@@ -70,7 +70,7 @@ export function createHttpApi<B extends SendingBroker>(
 /** The answer to a request that a front refuses before it reaches the operations. */
 export function refuseEarly(
   error: BrokerError,
-  { header, broker }: Pick<HttpRequest, "header"> & { readonly broker: SendingBroker },
+  { header, broker }: Pick<HttpRequest, "header"> & { readonly broker: HasPorts },
 ): HttpResponse {
   const { clock, random } = broker.ports;
   const requestId = requestIdOf({ header }) ?? hex(random.bytes(8));
@@ -101,7 +101,7 @@ function refusal(error: BrokerError, requestId: string): HttpResponse {
   return response;
 }
 
-async function perform<B extends SendingBroker>(
+async function perform<B extends HasPorts>(
   router: RouterContext<Route<B>>,
   request: HttpRequest,
   context: OperationContext<B>,
@@ -120,10 +120,7 @@ async function perform<B extends SendingBroker>(
   return operation.run(context, input as never);
 }
 
-function find<B extends SendingBroker>(
-  router: RouterContext<Route<B>>,
-  { method, path }: HttpRequest,
-) {
+function find<B extends HasPorts>(router: RouterContext<Route<B>>, { method, path }: HttpRequest) {
   const found = findRoute(router, method, path);
   if (found !== undefined) return { route: found.data, params: decoded(found.params ?? {}) };
   const allowed = ["GET", "PUT", "POST", "PATCH", "DELETE"].filter(
@@ -144,7 +141,7 @@ function find<B extends SendingBroker>(
 }
 
 /** Several operations may share a path and differ in the type that they take or give. */
-function choose<B extends SendingBroker>(route: Route<B>, request: HttpRequest): Operation<B> {
+function choose<B extends HasPorts>(route: Route<B>, request: HttpRequest): Operation<B> {
   const accepted = request.header("accept")?.split(",").map(typeIn);
   const sent = typeIn(request.header("content-type"));
   const byAnswer = route.filter(
@@ -287,7 +284,7 @@ function requestIds(random: Random): () => string {
   return () => begin + (++count >>> 0).toString(16).padStart(8, "0");
 }
 
-function routerOf<B extends SendingBroker>(
+function routerOf<B extends HasPorts>(
   operations: readonly Operation<B>[],
 ): RouterContext<Route<B>> {
   const router = createRouter<Route<B>>();

@@ -1,11 +1,11 @@
 import * as z from "zod";
 import { errorTable } from "../broker/errors.ts";
-import { batchesType, batchType, type Operation } from "./operation.ts";
+import { batchesType, batchType, type Described } from "./operation.ts";
 import { version } from "./operations/health.ts";
 import { errorBody } from "./schemas.ts";
 
 /** The description of the API, from the schemas that validate requests (OpenAPI 3.1, whose schemas are JSON Schema 2020-12). */
-export function openApi(operations: readonly Operation[]): object {
+export function openApi(operations: readonly Described[], title = "Tasso"): object {
   const paths: Record<string, Record<string, PathOperation>> = {};
   for (const operation of operations) {
     const methods = paths[operation.path] ?? {};
@@ -17,7 +17,7 @@ export function openApi(operations: readonly Operation[]): object {
   }
   return {
     openapi: "3.1.0",
-    info: { title: "Tasso", version, license: { name: "Apache-2.0", identifier: "Apache-2.0" } },
+    info: { title, version, license: { name: "Apache-2.0", identifier: "Apache-2.0" } },
     paths,
     components: { schemas: { Error: jsonSchema(errorBody, "output") } },
   };
@@ -34,7 +34,7 @@ interface PathOperation {
   responses: Record<string, { description: string; content?: Content }>;
 }
 
-function describe(operation: Operation): PathOperation {
+function describe(operation: Described): PathOperation {
   const { name, summary, right, consumes, produces, body, answers, errors } = operation;
   const requested =
     consumes === batchType

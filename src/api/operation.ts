@@ -2,10 +2,25 @@ import type * as z from "zod";
 import type { ErrorCode } from "../broker/errors.ts";
 import type { Ports } from "../broker/ports/ports.ts";
 import type { RequestBroker } from "../broker/request-broker.ts";
-import type { SendingBroker } from "../broker/sending-broker.ts";
 
-/** What a caller must be allowed to do. Functions, policies and tokens are cut along these. */
-export type Right = "none" | "send" | "transact" | "pull" | "commit" | "forward" | "admin";
+/**
+ * What a caller must be allowed to do. Functions, policies and tokens are cut along these. `route` comes with any other:
+ * whoever may do something may ask where.
+ */
+export type Right =
+  | "none"
+  | "route"
+  | "send"
+  | "transact"
+  | "pull"
+  | "commit"
+  | "forward"
+  | "admin";
+
+/** What operations are asked of: a broker, a part of one, or a name server. */
+export interface HasPorts {
+  readonly ports: Ports;
+}
 
 /** What of the ports an operation may need. Policies grant a function what its operations use and nothing else. */
 export type Ability =
@@ -21,7 +36,7 @@ export const batchType = "application/vnd.tasso.batch.v1";
 export const batchesType = "application/vnd.tasso.batches.v1";
 
 /** What an operation works with: a broker, and the ports of this one request, metered. */
-export interface OperationContext<B extends SendingBroker = RequestBroker> {
+export interface OperationContext<B extends HasPorts = RequestBroker> {
   readonly broker: B;
   readonly io: Ports;
 }
@@ -39,7 +54,7 @@ export interface Answer {
 }
 
 /** One thing that a broker can be asked, described once for every front: routes, validation, OpenAPI, rights, policies. */
-export interface Operation<B extends SendingBroker = RequestBroker> {
+export interface Operation<B extends HasPorts = RequestBroker> {
   readonly name: string;
   readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   /** As in OpenAPI: `/v1/topics/{topic}`. */
@@ -60,6 +75,9 @@ export interface Operation<B extends SendingBroker = RequestBroker> {
   readonly run: (context: OperationContext<B>, input: never) => Promise<Answer>;
 }
 
+/** An operation without the work. */
+export type Described = Omit<Operation, "run">;
+
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
 
 /** The input of an operation as its schemas describe it. */
@@ -75,7 +93,7 @@ export function defineOperation<
   P extends z.ZodType | undefined = undefined,
   Q extends z.ZodType | undefined = undefined,
   B extends z.ZodType | undefined = undefined,
-  K extends SendingBroker = RequestBroker,
+  K extends HasPorts = RequestBroker,
 >(
   operation: Omit<Operation, "params" | "query" | "body" | "run"> & {
     readonly params?: P;

@@ -15,6 +15,7 @@ import { health } from "./operations/health.ts";
 import { heartbeat, leave, listMembers, poll } from "./operations/members.ts";
 import { getMessage, pull, pullBatches } from "./operations/pull.ts";
 import { ack, extend, nack, receive } from "./operations/receive.ts";
+import { getRoute } from "./operations/routes.ts";
 import { searchTopic } from "./operations/search.ts";
 import { getOffsetAt } from "./operations/seek.ts";
 import {
@@ -41,6 +42,7 @@ const table: readonly Operation[] = [
   getTopic,
   deleteTopic,
   sealTopic,
+  getRoute,
   ...sendOperations,
   ...transactOperations,
   pull,

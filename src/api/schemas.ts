@@ -57,6 +57,10 @@ export const topicSettings = {
   type: z.enum(topicTypes).optional(),
   retentionMs: z.int().min(limits.retentionMsMin).max(limits.retentionMsMax).optional(),
   writable: z.boolean().optional(),
+  shared: z
+    .boolean()
+    .optional()
+    .meta({ description: "Whether name servers may let other brokers have queues of it, too." }),
 };
 
 export const topicAnswer = z.object({
@@ -65,6 +69,7 @@ export const topicAnswer = z.object({
   type: z.enum(topicTypes),
   retentionMs: z.int(),
   writable: z.boolean(),
+  shared: z.boolean(),
   createdAt: z.int(),
 });
 

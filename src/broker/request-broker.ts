@@ -1,3 +1,4 @@
+import type { BrokerIdentity } from "./broker-identity.ts";
 import { deleteTopicsOf, groupHasMembers } from "./consuming/group-deletion.ts";
 import { GroupOffsets } from "./consuming/group-offsets.ts";
 import { Groups } from "./consuming/groups.ts";
@@ -15,6 +16,8 @@ import { wakeForWork } from "./work/work-alarm.ts";
 
 /** A broker for whoever asks: it answers every request, and does nothing that it is not asked for. */
 export class RequestBroker extends SendingBroker {
+  /** What it tells of itself, where whoever runs it knows how others reach it. */
+  identity: BrokerIdentity | undefined;
   readonly states = new QueueStates();
   readonly groups: Groups;
   readonly members: Members;

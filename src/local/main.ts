@@ -1,4 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { ExpirySweep } from "../adapters/local/expiry-sweep.ts";
 import { FileBlobs } from "../adapters/local/file-blobs.ts";
@@ -11,11 +13,17 @@ import { NodeWebhooks } from "../adapters/webhooks/node-webhooks.ts";
 import { preparedToJson } from "../api/message-json.ts";
 import { operations } from "../api/operations.ts";
 import { Broker } from "../broker/broker.ts";
+import type { BrokerIdentity } from "../broker/broker-identity.ts";
 import { limits } from "../broker/limits.ts";
 import { minuteOfAlarm } from "../broker/timers/minute-alarm.ts";
+import { nameServerLimits } from "../nameserver/limits.ts";
+import { beatUntil, Registrar } from "../nameserver/registrar.ts";
 import { DataFolderError, openDataFolder } from "./data-folder.ts";
+import { logError } from "./log-error.ts";
 import { startServer } from "./server.ts";
-import { readSettings, type Settings, SettingsError, usage } from "./settings.ts";
+import { readSettings, type Settings, usage } from "./settings.ts";
+import { SettingsError } from "./settings-error.ts";
+import { bearer, readToken } from "./tokens.ts";
 
 /** What nobody was woken for is found by looking this often (ms). */
 const sweepEveryMs = 60_000;
@@ -34,7 +42,9 @@ function giveRequestsRoom(): void {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const token = settings.tokenFile === undefined ? undefined : await readToken(settings.tokenFile);
+  const { nameServers } = settings;
+  const token = await tokenIn("--token-file", settings.tokenFile);
+  const nameServerToken = await tokenIn("--name-server-token-file", settings.nameServerTokenFile);
   const folder = await openDataFolder(settings.data);
   const clock = new SystemClock();
   const random = new SystemRandom();
@@ -65,12 +75,31 @@ async function run(settings: Settings): Promise<void> {
   const sweep = () => broker.sweep(broker.ports);
 
   const stopped = terminated();
-  const server = await startServer({ ...settings, token, broker, operations, onError: logError });
+  const server = await startServer({
+    ...settings,
+    broker,
+    operations,
+    onError: logError,
+    endWaits: () => broker.log.arrivals.close(),
+    ...(token === undefined ? {} : { authorize: bearer([{ token }]) }),
+  });
+  const identity = identityOf(settings, server.url);
+  // Without being told it cannot know how others reach it: a proxy may lie between.
+  if (settings.advertise !== undefined || nameServers.length > 0) broker.identity = identity;
   broker.walker.delivery.onDamaged = logError;
   broker.webhookChecks.onError = logError;
   broker.webhookChecks.describe = preparedToJson;
   alarm.start();
   const walking = broker.walker.walk(broker.ports, Number.POSITIVE_INFINITY, whileRunning);
+  const registrar = new Registrar({
+    broker,
+    identity,
+    nameServers,
+    leaseMs: nameServerLimits.leaseMs,
+    onError: logError,
+    ...(nameServerToken === undefined ? {} : { token: nameServerToken }),
+  });
+  const beating = nameServers.length > 0 ? beatUntil(registrar, broker, whileRunning) : undefined;
   expirySweep.start();
   const sweeping = setInterval(() => void sweep().catch(logError), sweepEveryMs);
   await sweep().catch(logError);
@@ -80,46 +109,33 @@ async function run(settings: Settings): Promise<void> {
   clearInterval(sweeping);
   stopWalking.abort();
   await walking;
+  await beating;
   await server.close();
   await alarm.close();
   await expirySweep.close();
   await store.close();
 }
 
+function identityOf({ name, data, region, advertise }: Settings, url: string): BrokerIdentity {
+  const where = region === undefined ? {} : { region };
+  return { name: name ?? nameOf(data), endpoint: advertise ?? url, ...where };
+}
+
+/** The same for all who serve one data folder, another one for another: a client takes brokers of one name for one. */
+function nameOf(data: string): string {
+  const folder = `${hostname()}:${resolve(data)}`;
+  return `local-${createHash("sha256").update(folder).digest("hex").slice(0, 12)}`;
+}
+
+function tokenIn(option: string, file: string | undefined): Promise<string> | undefined {
+  return file === undefined ? undefined : readToken(option, file);
+}
+
 function terminated(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once("SIGTERM", resolve);
-    process.once("SIGINT", resolve);
+  return new Promise((done) => {
+    process.once("SIGTERM", done);
+    process.once("SIGINT", done);
   });
-}
-
-async function readToken(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw new SettingsError(`--token-file ${path} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  const [token = ""] = text.split("\n");
-  if (token.trim() === "")
-    throw new SettingsError(`--token-file ${path} must begin with a line that holds the token`);
-  return token.trim();
-}
-
-/** One line of JSON an error, with what caused it down to the first cause. */
-function logError(error: unknown, requestId?: string): void {
-  const { name, message, stack } = error as Error;
-  const causes = [...causesOf(error)].map(String);
-  const at = new Date().toISOString();
-  process.stderr.write(`${JSON.stringify({ at, requestId, name, message, causes, stack })}\n`);
-}
-
-function* causesOf(error: unknown): Generator<unknown> {
-  for (let cause = (error as Error).cause; cause !== undefined; cause = (cause as Error).cause) {
-    yield cause;
-  }
 }
 
 /** What the person who started it can mend, in his words; everything else as it is. */

@@ -1,19 +1,19 @@
-import { timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createHttpApi, type HttpApiOptions, type HttpResponse, refuseEarly } from "../api/http.ts";
-import type { Right } from "../api/operation.ts";
+import type { HasPorts } from "../api/operation.ts";
 import { BrokerError } from "../broker/errors.ts";
 import { limits } from "../broker/limits.ts";
+import type { RequestBroker } from "../broker/request-broker.ts";
 import { isLoopback } from "./settings.ts";
 
-export interface ServerOptions extends Omit<HttpApiOptions, "authorize"> {
+export interface ServerOptions<B extends HasPorts = RequestBroker> extends HttpApiOptions<B> {
   readonly host: string;
   readonly port: number;
   readonly allowedHosts: readonly string[];
   readonly corsOrigin: string | undefined;
-  /** What callers must bring as bearer token; `undefined` lets everybody in who can reach the port. */
-  readonly token: string | undefined;
+  /** Called when it closes: answers those who wait. */
+  readonly endWaits?: () => void;
 }
 
 export interface RunningServer {
@@ -30,12 +30,11 @@ const exposedHeaders =
 const patienceMs = 15_000;
 
 /** Serves the operations over HTTP/1.1. Rejects where the port is taken. */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { token, corsOrigin, broker, host } = options;
-  const api = createHttpApi({
-    ...options,
-    ...(token === undefined ? {} : { authorize: bearer(token) }),
-  });
+export async function startServer<B extends HasPorts>(
+  options: ServerOptions<B>,
+): Promise<RunningServer> {
+  const { corsOrigin, broker, host } = options;
+  const api = createHttpApi(options);
   const server = createServer((request, response) => {
     void serve(request, response).catch(() => response.destroy());
   });
@@ -74,7 +73,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      broker.log.arrivals.close();
+      options.endWaits?.();
       server.closeIdleConnections();
       const cutOff = setTimeout(() => server.closeAllConnections(), patienceMs);
       await closed;
@@ -83,7 +82,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
-function listen(server: Server, { host, port }: ServerOptions): Promise<void> {
+function listen(
+  server: Server,
+  { host, port }: Pick<ServerOptions, "host" | "port">,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port }, () => {
@@ -175,16 +177,4 @@ function preflight(response: ServerResponse): void {
     "access-control-max-age": "600",
   });
   response.end();
-}
-
-function bearer(token: string): NonNullable<HttpApiOptions["authorize"]> {
-  const expected = Buffer.from(`Bearer ${token}`);
-  return (right: Right, authorization: string | undefined) => {
-    if (right === "none") return;
-    const given = Buffer.from(authorization ?? "");
-    if (given.length === expected.length && timingSafeEqual(given, expected)) return;
-    throw new BrokerError("unauthenticated", "the call needs the bearer token", {
-      field: "authorization",
-    });
-  };
 }

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { allowedTargets } from "../adapters/webhooks/webhook-policy.ts";
 import { limits } from "../broker/limits.ts";
 import { type LogSettings, logSettings } from "../broker/log/log-settings.ts";
+import { SettingsError } from "./settings-error.ts";
 
 /** Settings of the local server: plain data, each with its default. */
 export interface Settings {
@@ -16,6 +17,15 @@ export interface Settings {
   readonly allowedHosts: readonly string[];
   /** Hosts, addresses and networks that producers may be asked at by webhook although they are not public. */
   readonly allowWebhooksTo: readonly string[];
+  /** How the broker is called where several brokers have queues of one topic. */
+  readonly name: string | undefined;
+  /** The base URL that others reach it by. */
+  readonly advertise: string | undefined;
+  readonly region: string | undefined;
+  /** Base URLs of the name servers that it registers with. */
+  readonly nameServers: readonly string[];
+  /** File whose first line name servers want to see. */
+  readonly nameServerTokenFile: string | undefined;
   /** How the log is kept, as far as it was said. */
   readonly log: Partial<LogSettings>;
 }
@@ -105,6 +115,12 @@ export const usage = `usage: npm start -- [options]
   --cors-origin URL     origin whose web pages may call
   --allow-webhook-to H  host, address or network (10.0.0.0/8) that a checkUrl may name though it is not public, on any port
                         (repeatable); NODE_EXTRA_CA_CERTS=FILE in the environment adds certificates that are trusted
+  --name-servers URLS   name servers to register with, commas between (needs --name)
+  --name NAME           what this broker is called there (default: made from its data folder)
+  --advertise URL       where clients reach it (default: where it listens)
+  --region NAME         told to clients
+  --name-server-token-file FILE
+                        its first line is the bearer token that the name servers want
 ${logOptions
   .map(
     ({ option, setting, unit, text }) =>
@@ -115,11 +131,6 @@ ${logOptions
 
 A retry looks for its first attempt in the rows of the last 10 minutes, so with --rows-kept-ms below 660000 one may be
 told outcome_unknown although it has landed.`;
-
-/** The settings were given wrongly; the message says which and what is allowed. */
-export class SettingsError extends Error {
-  override readonly name = "SettingsError";
-}
 
 /** Reads the command line. `undefined`: help was asked for. Throws {@link SettingsError} with everything that is wrong at once. */
 export function readSettings(args: readonly string[]): Settings | undefined {
@@ -137,6 +148,14 @@ export function readSettings(args: readonly string[]): Settings | undefined {
       `--cors-origin must be an origin such as https://app.example.com, not "${corsOrigin}"`,
     );
   }
+  const { advertise, region, "name-server-token-file": nameServerTokenFile } = values;
+  const nameServers = readUrls("name-servers", values["name-servers"], wrong);
+  const [advertised] = readUrls("advertise", advertise, wrong);
+  const { name } = values;
+  if (name !== undefined && !/^[A-Za-z0-9_-]{1,127}$/.test(name))
+    wrong.push(`--name must be 1 to 127 of the characters A-Z a-z 0-9 _ -, not "${name}"`);
+  if (nameServers.length > 0 && values.name === undefined)
+    wrong.push("--name-servers needs --name: no two brokers may be called the same");
   const log = readLogSettings(values, wrong);
   const allowWebhooksTo = values["allow-webhook-to"];
   try {
@@ -153,8 +172,22 @@ export function readSettings(args: readonly string[]): Settings | undefined {
     corsOrigin,
     allowedHosts: values["allowed-host"],
     allowWebhooksTo,
+    name,
+    advertise: advertised,
+    region,
+    nameServers,
+    nameServerTokenFile,
     log,
   };
+}
+
+function readUrls(option: string, text: string | undefined, wrong: string[]): string[] {
+  const urls = (text?.split(",") ?? []).map((url) => url.trim().replace(/\/+$/, ""));
+  for (const url of urls) {
+    if (!/^https?:\/\/[^/?#]+[^?#]*$/.test(url))
+      wrong.push(`--${option} must be an http or https URL, not "${url}"`);
+  }
+  return urls;
 }
 
 function readLogSettings(
@@ -194,6 +227,11 @@ function parse(args: readonly string[]) {
         "allowed-host": { type: "string", multiple: true, default: [] },
         "cors-origin": { type: "string" },
         "allow-webhook-to": { type: "string", multiple: true, default: [] },
+        name: { type: "string" },
+        advertise: { type: "string" },
+        region: { type: "string" },
+        "name-servers": { type: "string" },
+        "name-server-token-file": { type: "string" },
         ...logOptionTypes,
         help: { type: "boolean", default: false },
       },

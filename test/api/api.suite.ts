@@ -61,7 +61,13 @@ export function runApiSuite(target: Target): void {
         expect(made.status).toBe(201);
         const { createdAt, ...settings } = made.json;
         expect(createdAt).toBeGreaterThanOrEqual(before);
-        const expected = { queues: 8, type: "MIXED", retentionMs: 259_200_000, writable: true };
+        const expected = {
+          queues: 8,
+          type: "MIXED",
+          retentionMs: 259_200_000,
+          writable: true,
+          shared: false,
+        };
         expect(settings).toEqual({ topic: "defaults", ...expected });
         for (const json of [{}, { queues: 8 }]) {
           const again = await ask("PUT", "/v1/topics/defaults", { json });
@@ -143,6 +149,43 @@ export function runApiSuite(target: Target): void {
         expect((await ask("GET", offsets)).json).toEqual({ offsets: {} });
         expect((await send(topic, { body: "b", queue: 0 })).json.results[0].offset).toBe(0);
         expect((await pull(topic, 0, 0)).json.messages).toMatchObject([{ body: "b", offset: 0 }]);
+      });
+    });
+
+    describe("a route", () => {
+      it("names the broker, where it is reached, and every queue in order", async () => {
+        const topic = await newTopic({ queues: 2 });
+        const { status, json } = await ask("GET", `/v1/routes/${topic}`);
+        expect(status).toBe(200);
+        const [{ name: broker, endpoint }] = json.brokers;
+        expect(json).toMatchObject({
+          topic,
+          queues: [
+            { broker, queue: 0, permission: "rw" },
+            { broker, queue: 1, permission: "rw" },
+          ],
+          brokers: [{ name: broker, endpoint }],
+        });
+        const again = await ask("GET", `/v1/routes/${topic}`);
+        expect(again.json).toEqual(json);
+        const none = await ask("GET", "/v1/routes/nothing");
+        expect(none).toMatchObject({ status: 404, json: { code: "topic_not_found" } });
+      });
+
+      it("has another version when a queue comes or nothing may be sent", async () => {
+        const topic = await newTopic({ queues: 1 });
+        const route = async () => {
+          if (running.processPerRight) await pause(limits.topicAgeMsMax);
+          return (await ask("GET", `/v1/routes/${topic}`)).json;
+        };
+        const first = await route();
+        await ask("PATCH", `/v1/topics/${topic}`, { json: { queues: 2 } });
+        const second = await route();
+        await ask("PATCH", `/v1/topics/${topic}`, { json: { writable: false } });
+        const third = await route();
+        expect(second.queues).toHaveLength(2);
+        expect(third.queues).toMatchObject([{ permission: "r" }, { permission: "r" }]);
+        expect(new Set([first.version, second.version, third.version]).size).toBe(3);
       });
     });
 

@@ -27,12 +27,14 @@ if (typeof emulator === "string") {
   const { outputs, seconds, remove } = await deploy(emulator, (app) => [
     new TestStack(app, "TassoUrl", {
       front: "function-url",
+      endpoint: "https://broker.example",
       userMay: ["send", "transact", "pull", "commit", "forward", "admin"],
     }),
     ...(hasHttpApis()
       ? [
           new TestStack(app, "TassoIam", { userMay: ["send"] }),
           new TestStack(app, "TassoJwt", {
+            endpoint: "https://broker.example",
             authorization: { kind: "jwt", issuer: issuer.url, audience: [audience] },
           }),
           new TestStack(app, "TassoControl", { operations: withoutWrites() }),

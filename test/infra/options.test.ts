@@ -13,6 +13,8 @@ describe("the options of the app", () => {
       removalPolicy: RemovalPolicy.RETAIN,
       sweepEvery: Duration.minutes(1),
       dashboard: false,
+      nameServer: false,
+      nameServers: [],
     });
   });
 

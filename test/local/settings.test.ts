@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { logSettings } from "../../src/broker/log/log-settings.ts";
-import { readSettings, SettingsError, usage } from "../../src/local/settings.ts";
+import { readSettings, usage } from "../../src/local/settings.ts";
+import { SettingsError } from "../../src/local/settings-error.ts";
 
 const logOptions = {
   "--segment-bytes": "segmentBytesMax",

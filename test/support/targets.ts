@@ -59,7 +59,12 @@ export const processTarget: Target = {
   name: "the server as a process",
   async start() {
     const folder = await makeTemporaryFolder();
-    const server = await startServerProcess(["--data", folder.path]);
+    const server = await startServerProcess([
+      "--data",
+      folder.path,
+      "--advertise",
+      "http://broker.example:1290",
+    ]);
     return {
       url: server.url,
       async stop() {
@@ -76,6 +81,7 @@ export async function serve(
   table = operations,
   broker = new Broker({ ...ports, random: new SystemRandom() }),
 ): Promise<RunningTarget> {
+  broker.identity = { name: "here", endpoint: "http://broker.example:1290" };
   const errors: unknown[] = [];
   const onError = (error: unknown) => void errors.push(error);
   const server = await startServer({
@@ -83,7 +89,7 @@ export async function serve(
     port: 0,
     allowedHosts: [],
     corsOrigin: undefined,
-    token: undefined,
+    endWaits: () => broker.log.arrivals.close(),
     broker,
     operations: table,
     onError,

@@ -1,9 +1,15 @@
 import * as z from "zod";
 import { openApi } from "../openapi.ts";
-import { defineOperation, type Operation } from "../operation.ts";
+import {
+  type Described,
+  defineOperation,
+  type HasPorts,
+  type Operation,
+  type OperationContext,
+} from "../operation.ts";
 
 /** The operation that tells about all the others, made from their table. */
-export function describeOf(operations: readonly Operation[]): Operation {
+export function describeOf(operations: readonly Described[], title?: string): Operation<HasPorts> {
   return defineOperation({
     name: "describe",
     method: "GET",
@@ -13,8 +19,8 @@ export function describeOf(operations: readonly Operation[]): Operation {
     uses: [],
     answers: { 200: z.object({}) },
     errors: [],
-    async run() {
-      return { status: 200, json: openApi(operations) };
+    async run(_: OperationContext<HasPorts>) {
+      return { status: 200, json: openApi(operations, title) };
     },
   });
 }

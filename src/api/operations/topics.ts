@@ -159,6 +159,6 @@ function queuesOf({ queues }: Topic): number[] {
   return Array.from({ length: queues }, (_, queue) => queue);
 }
 
-function told({ name: topic, queues, type, retentionMs, writable, createdAt }: Topic) {
-  return { topic, queues, type, retentionMs, writable, createdAt };
+function told({ name: topic, queues, type, retentionMs, writable, shared, createdAt }: Topic) {
+  return { topic, queues, type, retentionMs, writable, shared, createdAt };
 }

@@ -10,6 +10,8 @@ export interface TopicSettings {
   readonly type: TopicType;
   readonly retentionMs: number;
   readonly writable: boolean;
+  /** Whether other brokers may have queues of the same topic: see name servers. */
+  readonly shared: boolean;
 }
 
 export interface Topic extends TopicSettings {
@@ -24,6 +26,7 @@ export const defaultTopicSettings: TopicSettings = {
   type: "MIXED",
   retentionMs: limits.retentionMsDefault,
   writable: true,
+  shared: false,
 };
 
 export function encodeTopic(topic: Topic): Uint8Array {
@@ -31,5 +34,6 @@ export function encodeTopic(topic: Topic): Uint8Array {
 }
 
 export function decodeTopic(value: Uint8Array): Topic {
-  return decodeRecord<Topic>("topic", value);
+  // Records of a time before name servers say nothing of it.
+  return { shared: false, ...decodeRecord<Omit<Topic, "shared">>("topic", value) } as Topic;
 }

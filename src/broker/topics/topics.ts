@@ -25,6 +25,8 @@ const decoder = new TextDecoder();
 
 /** The topics of a cell. What is remembered of one is used for `topicAgeMsMax`; a change made here is seen here at once. */
 export class Topics {
+  /** Told when a topic was made, changed or deleted here. */
+  onChanged: () => void = () => undefined;
   readonly #known = new Map<string, { readonly topic: Topic; readonly readAt: number }>();
 
   /**
@@ -70,6 +72,7 @@ export class Topics {
       const result = await commitUntilDecided(io, writes, createdAt + limits.appendDeadlineMs);
       if (result.outcome === "applied") {
         this.#remember(topic, createdAt);
+        this.onChanged();
         return { topic, created: true };
       }
       await io.clock.sleep(jitter(io.random, Math.min(200, 2 ** attempt)));
@@ -98,6 +101,7 @@ export class Topics {
       };
     });
     this.#remember(result, readAt);
+    this.onChanged();
     return result;
   }
 
@@ -175,6 +179,7 @@ export class Topics {
       );
       if (result.outcome === "applied") {
         this.#known.delete(name);
+        this.onChanged();
         return { topic, restDueAt: rest.dueAt };
       }
     }
@@ -215,8 +220,8 @@ function topicOf(item: Item | undefined, name: string): Topic {
 }
 
 function sameOrRefused(topic: Topic, wanted: Partial<TopicSettings>): Topic {
-  const { queues, type, retentionMs, writable } = topic;
-  const current: TopicSettings = { queues, type, retentionMs, writable };
+  const { queues, type, retentionMs, writable, shared } = topic;
+  const current: TopicSettings = { queues, type, retentionMs, writable, shared };
   for (const [field, value] of Object.entries(wanted)) {
     if (value !== undefined && value !== current[field as keyof TopicSettings]) {
       throw new BrokerError("already_exists", `the topic exists with another value of ${field}`, {

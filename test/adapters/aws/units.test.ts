@@ -31,7 +31,6 @@ describe("operations over DynamoDB", () => {
       port: 0,
       allowedHosts: [],
       corsOrigin: undefined,
-      token: undefined,
       broker: new Broker(ports),
       operations,
       onError: () => {},
