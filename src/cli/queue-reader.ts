@@ -66,11 +66,11 @@ async function pull(
       const text = await answer.text();
       const error = errorOfAnswer(answer.status, parsed(text), answer.headers);
       if (!error.retryable || Date.now() >= giveUpAt) throw error;
-    } catch (cause) {
+    } catch (error) {
       if (signal.aborted) return undefined;
-      if (cause instanceof TassoError) throw cause;
+      if (error instanceof TassoError) throw error;
       if (Date.now() >= giveUpAt)
-        throw new TassoError("no_answer", `${endpoint} does not answer`, { cause });
+        throw new TassoError("no_answer", `${endpoint} does not answer`, { cause: error });
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
