@@ -69,11 +69,14 @@ async function pull(
     } catch (error) {
       if (signal.aborted) return undefined;
       if (error instanceof TassoError) throw error;
-      if (Date.now() >= giveUpAt)
-        throw new TassoError("no_answer", `${endpoint} does not answer`, { cause: error });
+      if (Date.now() >= giveUpAt) throw noAnswer(endpoint, error);
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
+}
+
+function noAnswer(endpoint: string, cause: unknown): TassoError {
+  return new TassoError("no_answer", `${endpoint} does not answer`, { cause });
 }
 
 async function messagesIn(bytes: Buffer, queue: number): Promise<PlacedMessage[]> {

@@ -32,9 +32,8 @@ if (typeof emulator === "string") {
     }),
     ...(hasHttpApis()
       ? [
-          new TestStack(app, "TassoIam", { userMay: ["send"] }),
+          new TestStack(app, "TassoIam", { endpoint: "https://broker.example", userMay: ["send"] }),
           new TestStack(app, "TassoJwt", {
-            endpoint: "https://broker.example",
             authorization: { kind: "jwt", issuer: issuer.url, audience: [audience] },
           }),
           new TestStack(app, "TassoControl", { operations: withoutWrites() }),
