@@ -7,6 +7,8 @@ const joinShare = 0.1;
 export interface Entry extends BatchOptions {
   readonly message: Message;
   readonly settle: Settle;
+  /** What the message counts as in the buffer, where it is in it. */
+  readonly bufferBytes?: number;
   /** From the call to its deadline (ms), where it has one. */
   readonly timeoutMs?: number;
 }
@@ -38,13 +40,13 @@ export class BatchLine {
   add(entry: Entry, now: number): boolean {
     const last = this.#waiting.at(-1);
     if (last !== undefined && !this.#closed && joins(entry, last)) {
-      last.add(entry.message, entry.settle);
+      last.add(entry.message, entry.settle, entry.bufferBytes);
       this.#closed = last.contentBytes >= this.#batchBytes || last.count >= 1_024;
       return this.#closed;
     }
-    const { dueAt, deadline, alone, signal } = entry;
-    const batch = new OutgoingBatch(now, { dueAt, deadline, alone, signal });
-    batch.add(entry.message, entry.settle);
+    const { dueAt, deadline, alone, signal, release } = entry;
+    const batch = new OutgoingBatch(now, { dueAt, deadline, alone, signal, release });
+    batch.add(entry.message, entry.settle, entry.bufferBytes);
     this.#waiting.push(batch);
     this.#closed = alone === true || batch.contentBytes >= this.#batchBytes;
     return true;

@@ -75,7 +75,7 @@ export async function deliver(
         },
       ),
     );
-    batch.landed(landed);
+    batch.landed(landed, placement?.attempts ?? 0);
   } catch (error) {
     const told = connection.asTassoError(error);
     if (onMoved !== undefined && isOfAnotherQueue(told)) onMoved();

@@ -40,7 +40,7 @@ export interface ProducerOptions extends ClientOptions {
 }
 
 /** Told once of each message: an error, or where it landed. */
-export type SendCallback = (error: TassoError | undefined, receipt: Receipt | undefined) => void;
+export type SendCallback = (error: TassoError | undefined, receipt?: Receipt) => void;
 
 /**
  * Sends messages. A message is durable when its receipt is there, and lands once, however many attempts that took.
@@ -57,6 +57,8 @@ export class Producer implements AsyncDisposable {
   readonly #topics = new Map<string, TopicSender>();
   readonly #transactions: Transactions;
   readonly #calls = new Set<Promise<unknown>>();
+  /** What is taken asynchronously is encoded at once, so its text can become bytes here. */
+  readonly #scratch = new Uint8Array(scratchBytes);
   #buffered = 0;
   readonly #waiting: (() => void)[] = [];
   #closed = false;
@@ -106,15 +108,13 @@ export class Producer implements AsyncDisposable {
         return this.#hasRoom;
       }
       const now = this.#now();
-      const made = this.#take(message, "message", now);
-      const bytes = bufferBytesOf(made.message);
-      this.#buffered += bytes;
-      const settle: Settle = (error, receipt) => {
-        this.#settled(bytes);
-        callback(error, receipt);
-      };
+      const made = this.#take(message, "message", now, this.#scratch);
+      const bufferBytes = bufferBytesOf(made.message);
       const dueAt = now + this.#options.lingerMs;
-      this.#senderOf(message.topic).add({ ...made, settle, dueAt });
+      const sender = this.#senderOf(message.topic);
+      this.#buffered += bufferBytes;
+      const release = this.#release;
+      sender.add({ ...made, settle: callback, dueAt, bufferBytes, release });
     } catch (error) {
       const told = this.#connection.asTassoError(error);
       queueMicrotask(() => callback(told, undefined));
@@ -332,8 +332,13 @@ export class Producer implements AsyncDisposable {
     await this.#connection.call(endpoint, { method: "POST", path, body, timeoutMs });
   }
 
-  #take(message: Message, path: string, now: number): Pick<Outgoing, "message" | "pinned"> {
-    const made: BatchMessage = toBatchMessage(message, path, now);
+  #take(
+    message: Message,
+    path: string,
+    now: number,
+    scratch?: Uint8Array,
+  ): Pick<Outgoing, "message" | "pinned"> {
+    const made: BatchMessage = toBatchMessage(message, path, now, scratch);
     const { queue, broker } = message;
     if (queue === undefined) return { message: made };
     if (message.messageGroup !== undefined)
@@ -356,12 +361,11 @@ export class Producer implements AsyncDisposable {
     return this.#buffered < this.#options.bufferBytes;
   }
 
-  #settled(bytes: number): void {
+  readonly #release = (bytes: number): void => {
     this.#buffered -= bytes;
-    if (this.#waiting.length === 0 || this.#buffered > this.#options.bufferBytes * roomShare)
-      return;
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
+    const isEnough = this.#buffered <= this.#options.bufferBytes * roomShare;
+    if (isEnough) for (const resolve of this.#waiting.splice(0)) resolve();
+  };
 
   /** `close` waits for it. */
   #kept<T>(call: Promise<T>): Promise<T> {
@@ -384,6 +388,7 @@ export class Producer implements AsyncDisposable {
 }
 
 const messagesMax = 1_024;
+const scratchBytes = 16_384;
 /** Who waits for room is woken when so much of the buffer is used, so that not every message wakes somebody. */
 const roomShare = 0.75;
 

@@ -63,12 +63,14 @@ export class TopicSender {
     }
     const isChanging = this.#nextRoute !== undefined || this.#unrouted.length > 0;
     if (this.#route === undefined || isChanging) {
-      this.#unrouted.push(outgoing);
+      // Its bytes are lent for this call only.
+      const { message } = outgoing;
+      this.#unrouted.push({ ...outgoing, message: { ...message, body: message.body.slice() } });
       this.#pump();
       return;
     }
     const lane = this.#laneOf(outgoing);
-    if (lane instanceof TassoError) outgoing.settle(lane);
+    if (lane instanceof TassoError) refuse(outgoing, lane);
     else if (lane.line.add(outgoing, this.#now())) this.#pump();
   }
 
@@ -185,7 +187,7 @@ export class TopicSender {
   /** Nobody says where the topic is. */
   #giveUp(error: TassoError): void {
     for (const batch of this.#free.takeAll()) batch.failed(error);
-    for (const { settle } of this.#unrouted.splice(0)) settle(error);
+    for (const outgoing of this.#unrouted.splice(0)) refuse(outgoing, error);
   }
 
   #changeRoute(): void {
@@ -271,6 +273,12 @@ export class TopicSender {
   #now(): number {
     return this.#connection.settings.clock.now();
   }
+}
+
+/** Told before it was in any batch. */
+function refuse({ settle, release, bufferBytes = 0 }: Outgoing, error: TassoError): void {
+  release?.(bufferBytes);
+  settle(error);
 }
 
 function isAvailable({ broker, writable }: RouteQueue, { brokers }: Route): boolean {

@@ -36,7 +36,7 @@ export function signedFetch(
 }
 
 /** The signer's idea of a hash. */
-class Sha256 {
+export class Sha256 {
   readonly #hash;
 
   constructor(secret?: string | ArrayBuffer | ArrayBufferView) {

@@ -77,31 +77,33 @@ export function encodeBatch(batch: {
   readonly messages: readonly Message[];
 }): Uint8Array {
   const content = encodeMessages(batch.messages, batch.bornAt);
-  return batchOf({ ...batch, content, count: batch.messages.length, compressed: false });
+  const bytes = concatBytes([new Uint8Array(batchHeadBytes), content]);
+  putHead(bytes, { ...batch, count: batch.messages.length, compressed: false });
+  return bytes;
 }
 
-/** A batch of content that was encoded before, and compressed with gzip where `compressed` says so. */
-export function batchOf(batch: {
-  readonly id: Uint8Array;
-  readonly firstAttemptAt: number;
-  readonly bornAt: number;
-  readonly content: Uint8Array;
-  readonly count: number;
-  readonly compressed: boolean;
-}): Uint8Array {
-  const { content } = batch;
-  const head = new Uint8Array(batchHeadBytes);
+/** Makes a batch of content that was encoded before: writes its head into the bytes that are left free in front of it. */
+export function putHead(
+  bytes: Uint8Array,
+  batch: {
+    readonly id: Uint8Array;
+    readonly firstAttemptAt: number;
+    readonly bornAt: number;
+    readonly count: number;
+    /** The content is gzip. */
+    readonly compressed: boolean;
+  },
+): void {
+  const head = bytes.subarray(0, batchHeadBytes);
   head[at.magic] = magic;
   head[at.version] = formatVersion;
   writeU16(head, at.flags, batch.compressed ? gzipFlag : 0);
-  writeU32(head, at.contentBytes, content.length);
+  writeU32(head, at.contentBytes, bytes.length - batchHeadBytes);
   writeU16(head, at.count, batch.count);
   writeU48(head, at.firstAttemptAt, batch.firstAttemptAt);
   writeU48(head, at.bornAt, batch.bornAt);
   head.set(batch.id, at.id);
-  const bytes = concatBytes([head, content]);
   writeU32(bytes, at.checksum, checksumOf(bytes, 0, bytes.length));
-  return bytes;
 }
 
 /**

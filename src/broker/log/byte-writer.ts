@@ -1,10 +1,17 @@
 /** Grows a byte array from its front; the mirror of ByteReader. */
 export class ByteWriter {
   #bytes: Uint8Array;
-  #length = 0;
+  #length: number;
 
-  constructor(bytesExpected = 256) {
-    this.#bytes = new Uint8Array(bytesExpected);
+  /** @param memory what it writes into as long as that is enough; what stands below `length` in it stays */
+  constructor(memory: Uint8Array = new Uint8Array(256), length = 0) {
+    this.#bytes = memory;
+    this.#length = length;
+  }
+
+  /** All of the memory that it writes into by now. */
+  get memory(): Uint8Array {
+    return this.#bytes;
   }
 
   get length(): number {
