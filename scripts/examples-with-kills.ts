@@ -48,11 +48,16 @@ const times = {
   WAIT_MS: "300",
 };
 const faults = { droppedShare: 0.1, heldBackShare: 0, othersDroppedShare: 0.1 };
-/** A process is killed so often, each time so long at most after it said that it begins (ms); now and then before that. */
+/** A process is killed so often. */
 const killsMin = 2;
 const killsMax = 4;
-const lifeMsMax = 400;
+/** Some as they start, so long after it at most (ms). */
 const killedAtStartShare = 0.2;
+const startMsMax = 300;
+/** The others at work: so long at most after the first to the last of so many things that they did (ms), or idle. */
+const deedsMax = 10;
+const deedMsMax = 20;
+const idleMsMax = 4_000;
 const serverKillsMax = 1;
 const serverLifeMsMax = 2_000;
 const controlRunsMin = 10;
@@ -101,7 +106,6 @@ async function runOnce(of: Example, bundles: Bundles, runSeed: number): Promise<
     });
     const start = (entry: string, broker = proxy.url) =>
       new ExampleProcess(bundles.get(entry) ?? "", environment(broker));
-    const t0 = performance.now();
     const wrong: string[] = [];
     const toEnd = async (entry: string) => {
       const process = start(entry, url);
@@ -122,9 +126,7 @@ async function runOnce(of: Example, bundles: Bundles, runSeed: number): Promise<
       server.process = await ServerProcess.start({ ...serverOptions, port });
     }
     const survivors = await Promise.all(killing);
-    const t1 = performance.now();
     const told = await toEnd("check");
-    say(`    ${Math.round(t1 - t0)} ${Math.round(performance.now() - t1)}`);
     for (const { process, entry } of survivors) {
       if (!process.alive) wrong.push(`${entry} ended by itself: ${process.output.slice(-500)}`);
       await process.kill();
@@ -151,8 +153,11 @@ async function killNowAndThen(
   const kills = killsMin + Math.floor(dice() * (killsMax - killsMin + 1));
   for (let number = 0; number < kills; number++) {
     const process = start();
-    if (dice() >= killedAtStartShare) await process.begun;
-    await pause(dice() * lifeMsMax);
+    if (dice() < killedAtStartShare) await pause(dice() * startMsMax);
+    else {
+      await Promise.race([process.said(1 + Math.ceil(dice() * deedsMax)), pause(idleMsMax)]);
+      await pause(dice() * deedMsMax);
+    }
     if (!process.alive) wrong.push(`${entry} ended by itself: ${process.output.slice(-500)}`);
     await process.kill();
   }
@@ -188,19 +193,25 @@ const file = "examples/loan-pipeline/hop.ts";
 const sendThenAck: readonly Patch[] = [
   {
     file,
-    find: "import { isTassoError, SimpleConsumer }",
-    replace: "import { isTassoError, Producer, SimpleConsumer }",
+    find: "import { type DeliveredMessage, isTassoError,",
+    replace: "import { type DeliveredMessage, isTassoError, Producer,",
   },
   {
     file,
-    find: "  for (;;) {",
+    find: "  const pass =",
     replace: `  const producer = new Producer({ brokers: [broker], timeoutMs, attemptTimeoutMs });
-  for (;;) {`,
+  const pass =`,
   },
   {
     file,
     find: "await consumer.forward(message, [result]);",
-    replace: "await producer.send(result); await consumer.ack(message);",
+    replace: "await producer.send(result);",
+  },
+  {
+    file,
+    find: "await Promise.all(messages.map(pass));",
+    replace:
+      "await Promise.all(messages.map(pass)); if (messages.length > 0) await consumer.ack(messages);",
   },
 ];
 

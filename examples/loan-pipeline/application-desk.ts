@@ -10,7 +10,7 @@ await runHop<LoanRequest, Application>({
   from: topics.requests,
   to: topics.applications,
   work: async (request) => {
-    await pause(random() * 20);
+    await pause(random() * 10);
     return { ...request, fileNumber: randomUUID() };
   },
 });

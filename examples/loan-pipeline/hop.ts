@@ -1,4 +1,4 @@
-import { isTassoError, SimpleConsumer } from "tasso";
+import { type DeliveredMessage, isTassoError, SimpleConsumer } from "tasso";
 import { attemptTimeoutMs, broker, invisibleMs, timeoutMs, waitMs } from "../settings.ts";
 import { makeTopics } from "./loans.ts";
 
@@ -17,15 +17,18 @@ export async function runHop<In, Out>({ group, from, to, work }: Hop<In, Out>): 
   await makeTopics();
   const consumer = new SimpleConsumer({ brokers: [broker], timeoutMs, attemptTimeoutMs, group });
   console.log(`${group} receives from ${from}`);
-  for (;;) {
-    for (const message of await consumer.receive(from, { max: 4, invisibleMs, waitMs })) {
-      const result = { topic: to, body: JSON.stringify(await work(message.json<In>())) };
-      try {
-        await consumer.forward(message, [result]);
-      } catch (error) {
-        // The work took too long: the message is somebody else's by now, and nothing was sent.
-        if (!isTassoError(error) || error.code !== "receipt_stale") throw error;
-      }
+  const pass = async (message: DeliveredMessage) => {
+    const result = { topic: to, body: JSON.stringify(await work(message.json<In>())) };
+    try {
+      await consumer.forward(message, [result]);
+      console.log(`${group} forwarded ${result.body}`);
+    } catch (error) {
+      // The work took too long: the message is somebody else's by now, and nothing was sent.
+      if (!isTassoError(error) || error.code !== "receipt_stale") throw error;
     }
+  };
+  for (;;) {
+    const messages = await consumer.receive(from, { max: 4, invisibleMs, waitMs });
+    await Promise.all(messages.map(pass));
   }
 }

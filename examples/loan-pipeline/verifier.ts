@@ -10,7 +10,7 @@ await runHop<Application, Decision>({
   from: topics.applications,
   to: topics.decisions,
   work: async (application) => {
-    await pause(random() * 20);
+    await pause(random() * 10);
     return { ...application, decisionNumber: randomUUID(), approved: randomInt(10) < 6 };
   },
 });

@@ -36,6 +36,7 @@ async function takeOrders(): Promise<void> {
     const message = { topic, body: id, keys: [id], delayMs: paymentWindowMs };
     const takeOrder = async () => (orders.take(id) ? "commit" : "rollback");
     await producer.sendInTransaction(message, takeOrder, { checkAfterMs: checkMs });
+    console.log(`${id} is taken`);
     await pause(random() * 40);
   } while (orders.all().length < count);
 }

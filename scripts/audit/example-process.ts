@@ -7,8 +7,6 @@ const running = new Set<ExampleProcess>();
 export class ExampleProcess {
   /** What it ended with; a signal counts as `null`. */
   readonly exited: Promise<number | null>;
-  /** When it said something for the first time, or ended without. */
-  readonly begun: Promise<void>;
   output = "";
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
 
@@ -18,10 +16,6 @@ export class ExampleProcess {
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(this);
-    this.begun = new Promise((resolve) => {
-      this.#child.stdout.once("data", () => resolve());
-      this.#child.once("close", () => resolve());
-    });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream.setEncoding("utf8").on("data", (text: string) => {
         this.output += text;
@@ -37,6 +31,17 @@ export class ExampleProcess {
 
   get alive(): boolean {
     return running.has(this);
+  }
+
+  /** When it has said so many lines, or ended without. */
+  said(lines: number): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (this.output.split("\n").length > lines) resolve();
+      };
+      this.#child.stdout.on("data", look);
+      this.#child.once("close", () => resolve());
+    });
   }
 
   /** Kills it as a power cut would, and waits until it is gone. */
