@@ -1,9 +1,13 @@
+import { seededRandom } from "../../src/adapters/faulty/faults.ts";
 import { MemoryAlarm } from "../../src/adapters/memory/memory-alarm.ts";
 import { MemoryStore } from "../../src/adapters/memory/memory-store.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import { type DeadLetter, listDeadLetters } from "../../src/broker/consuming/dead-letters.ts";
 import type { Received } from "../../src/broker/consuming/give-out.ts";
 import type { GroupSettings } from "../../src/broker/consuming/group.ts";
+import type { CommitRequest } from "../../src/broker/consuming/group-offsets.ts";
+import type { Membership } from "../../src/broker/consuming/members.ts";
+import { type PollAnswer, type PollRequest, poll } from "../../src/broker/consuming/poll.ts";
 import { receiptHandleOf } from "../../src/broker/consuming/receipt-handle.ts";
 import type { ReceiveRequest } from "../../src/broker/consuming/receive.ts";
 import { acknowledge, giveBack } from "../../src/broker/consuming/settle-receipts.ts";
@@ -19,8 +23,12 @@ export interface CellOptions {
   readonly seed: number;
   /** Every call of the store takes so long in simulated time (ms). Default 0. */
   readonly storeMs?: number;
+  /** And by lot up to so long. Default: always the same. */
+  readonly storeMsMax?: number;
   /** Hears of every commit before it is made. */
   readonly onCommit?: (writes: readonly Write[]) => void;
+  /** Another broker of the same time and on the same store. */
+  readonly beside?: SimulatedCell;
 }
 
 const sweepEveryMs = 60_000;
@@ -30,7 +38,7 @@ const sweepEveryMs = 60_000;
  * minute. Audits bundle this file with their patches.
  */
 export class SimulatedCell {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly broker: Broker;
   readonly store: MemoryStore;
   /** What the broker failed at on its own. */
@@ -38,10 +46,13 @@ export class SimulatedCell {
   readonly #io: Ports;
   readonly #stop = new AbortController();
 
-  constructor({ seed, storeMs = 0, onCommit }: CellOptions) {
-    const { clock } = this;
-    this.store = new MemoryStore(clock);
-    const watched = watchedStore(this.store, clock, { storeMs, onCommit });
+  constructor({ seed, storeMs = 0, storeMsMax = storeMs, onCommit, beside }: CellOptions) {
+    const random = seededRandom(seed);
+    const callMs = () => Math.round(storeMs + random() * (storeMsMax - storeMs));
+    const clock = beside?.clock ?? new VirtualClock();
+    this.clock = clock;
+    this.store = beside?.store ?? new MemoryStore(clock);
+    const watched = watchedStore(this.store, clock, { callMs, onCommit });
     const ports = memoryPorts(clock, { seed, store: watched });
     const alarm = new MemoryAlarm({
       clock,
@@ -116,6 +127,38 @@ export class SimulatedCell {
     }
   }
 
+  heartbeat(group: string, clientId: string, topic: string): Promise<Membership> {
+    return this.broker.members.heartbeat(this.#io, { group, clientId, topics: [topic] });
+  }
+
+  leave(group: string, clientId: string): Promise<void> {
+    return this.broker.members.leave(this.#io, group, clientId);
+  }
+
+  members(group: string): ReturnType<Broker["members"]["list"]> {
+    return this.broker.members.list(this.#io, group);
+  }
+
+  poll(request: PollRequest): Promise<PollAnswer> {
+    return poll(this.#io, this.broker, request);
+  }
+
+  async commit(
+    topic: string,
+    request: Omit<CommitRequest, "topic">,
+  ): Promise<ReadonlyMap<number, number>> {
+    const found = await this.broker.topics.get(this.#io, topic);
+    return await this.broker.groupOffsets.commit(this.#io, { ...request, topic: found });
+  }
+
+  /** By queue: what is committed, and the end. */
+  async progress(group: string, topic: string): Promise<{ committed: number; max: number }[]> {
+    const { groupOffsets, log, topics } = this.broker;
+    const found = await topics.get(this.#io, topic);
+    const lags = await groupOffsets.lag(this.#io, log, group, found);
+    return lags.map(({ committed = 0, max }) => ({ committed, max }));
+  }
+
   async lag(group: string, topic: string): Promise<number> {
     const { groupOffsets, log, topics } = this.broker;
     const found = await topics.get(this.#io, topic);
@@ -136,9 +179,15 @@ function codesOf(settled: readonly ({ readonly code: string } | undefined)[]): s
 function watchedStore(
   store: Store,
   clock: VirtualClock,
-  { storeMs, onCommit }: { readonly storeMs: number; readonly onCommit: CellOptions["onCommit"] },
+  {
+    callMs,
+    onCommit,
+  }: { readonly callMs: () => number; readonly onCommit: CellOptions["onCommit"] },
 ): Store {
-  const pass = () => (storeMs === 0 ? undefined : clock.sleep(storeMs));
+  const pass = () => {
+    const ms = callMs();
+    return ms === 0 ? undefined : clock.sleep(ms);
+  };
   return {
     async get(keys) {
       await pass();

@@ -101,7 +101,14 @@ export function toldError(
   details: Readonly<Record<string, unknown>> = {},
   requestId?: string,
 ): TassoError {
-  return new TassoError(code, message, { details, requestId });
+  // Of a batch in which nothing was accepted the first one's error is told; another's outcome may be unknown.
+  const { results = [] } = details as {
+    readonly results?: readonly { error?: { code: string } }[];
+  };
+  const outcomeUnknown = results.some(
+    ({ error }) => error !== undefined && facts[error.code]?.effects === "unknown",
+  );
+  return new TassoError(code, message, { details, requestId, outcomeUnknown });
 }
 
 function gatewayCode(status: number): TassoErrorCode {

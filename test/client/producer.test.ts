@@ -1,5 +1,8 @@
+import { tracingChannel } from "node:diagnostics_channel";
 import { beforeEach, describe, expect, it } from "vitest";
+import { SystemClock } from "../../src/adapters/local/system-clock.ts";
 import {
+  type Fetch,
   Producer,
   type ProducerOptions,
   SimpleConsumer,
@@ -117,6 +120,50 @@ describe("a producer", () => {
     expect(settled).toBeGreaterThan(0);
     await producer.flush();
     expect(settled).toBe(taken + 1);
+  });
+
+  it("compresses large batches where it is told to, and they come back whole", async () => {
+    const body = "from Innsbruck to Mechelen ".repeat(1_000);
+    let bytes = 0;
+    const counting: Fetch = async (url, init) => {
+      bytes += init.body?.length ?? 0;
+      return await server.fetch(url, init);
+    };
+    // Real time: the virtual one would jump while it compresses.
+    server = inProcessBroker(new SystemClock());
+    await call("PUT", `/v1/topics/${topic}`, { queues: 4 });
+    const brokers = [server.url];
+    await using producer = new Producer({ brokers, fetch: counting, compressOverBytes: 1_000 });
+    const { queue, offset } = (await producer.send({ topic, body })) as StoredReceipt;
+    expect(bytes).toBeLessThan(2_000);
+    const stored = await call("GET", `/v1/topics/${topic}/queues/${queue}/messages/${offset}`);
+    expect(stored.body).toBe(body);
+  });
+
+  it("sends once and asks for nothing where it is told to", async () => {
+    await using producer = newProducer();
+    producer.sendOneway({ topic, body: "x", messageGroup: "g" });
+    await producer.flush();
+    expect(await bodiesByGroup()).toEqual(new Map([["g", ["x"]]]));
+    expect(() => producer.sendOneway({ topic, body: "" })).toThrow(TassoError);
+  });
+
+  it("is seen by whoever traces it", async () => {
+    const seen: unknown[] = [];
+    const channel = tracingChannel("tasso:send");
+    const subscriber = {
+      start: (context: object) => void seen.push({ ...context }),
+      asyncEnd: () => void seen.push("end"),
+      error: () => void seen.push("error"),
+      end: () => undefined,
+      asyncStart: () => undefined,
+    };
+    channel.subscribe(subscriber);
+    await using producer = newProducer();
+    await producer.send({ topic, body: "x" });
+    channel.unsubscribe(subscriber);
+    await producer.send({ topic, body: "y" });
+    expect(seen).toEqual([{ operation: "send", topic, messages: 1 }, "end"]);
   });
 
   it("takes nothing once it is closed", async () => {

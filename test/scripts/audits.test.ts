@@ -62,6 +62,12 @@ describe("the audit", () => {
     await expectPass("transaction-races", 30);
   });
 
+  it("of the client behind a proxy passes, and catches a batch id for each attempt", {
+    timeout: limitMs,
+  }, async () => {
+    await expectPass("sdk-proxy", 1_000);
+  });
+
   it("of bad disks passes", { timeout: limitMs }, async () => {
     await expectPass("bad-disk", 1);
   });

@@ -26,6 +26,8 @@ export class Forwarding {
   readonly forwards: ForwardSeen[] = [];
   /** By topic: how often each uid is there. */
   readonly found = new Map<string, Map<string, number>>();
+  /** Queues of these topics that could not be read to their end. */
+  readonly unreadable: string[] = [];
   /** Uids that have a row. */
   readonly rows = new Set<string>();
   /** What the group was given when everything had come to rest: what nobody acknowledged. */

@@ -21,7 +21,7 @@ export async function readForwards(cluster: Cluster, seen: Forwarding): Promise<
   const { world } = cluster.cell;
   const topics = forwardTopics.map((topic) => ({ ...topic, volatile: false, retentionMs }));
   for (const { topic, messages, unreadable } of await readLog(cluster, { topics })) {
-    if (unreadable !== undefined) throw new Error(`${topic} cannot be read: ${unreadable}`);
+    if (unreadable !== undefined) seen.unreadable.push(`${topic}: ${unreadable}`);
     const counts = seen.found.get(topic) ?? new Map<string, number>();
     seen.found.set(topic, counts);
     for (const { uid } of messages) counts.set(uid, (counts.get(uid) ?? 0) + 1);

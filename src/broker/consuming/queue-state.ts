@@ -186,10 +186,8 @@ function writeMessages(
   if (marksHashes) writer.byte(hashes ? 1 : 0);
   writer.varint(first - base);
   const bitmapBytes = Math.floor((last - first) / 8) + 1;
-  const gaps = new ByteWriter();
-  for (let index = 1; index < messages.length; index++)
-    gaps.varint((messages[index]?.offset ?? 0) - (messages[index - 1]?.offset ?? 0));
-  if (bitmapBytes <= bitmapBytesMax && bitmapBytes <= gaps.bytes().length) {
+  // States are written with every change and for every look at their size, so nothing is made to find this out.
+  if (bitmapBytes <= bitmapBytesMax && bitmapBytes <= gapBytes(messages)) {
     const bits = new Uint8Array(bitmapBytes);
     for (const { offset } of messages) {
       const at = offset - first;
@@ -199,13 +197,27 @@ function writeMessages(
     writer.rest(bits);
   } else {
     writer.varint(2 * messages.length);
-    writer.rest(gaps.bytes());
+    for (let index = 1; index < messages.length; index++) writer.varint(gapBefore(messages, index));
   }
   if (!hashes) return;
   for (const { hash } of messages) {
     writer.byte(hash >> 8);
     writer.byte(hash & 255);
   }
+}
+
+function gapBefore(messages: readonly OpenMessage[], index: number): number {
+  return (messages[index]?.offset ?? 0) - (messages[index - 1]?.offset ?? 0);
+}
+
+function gapBytes(messages: readonly OpenMessage[]): number {
+  let bytes = 0;
+  for (let index = 1; index < messages.length; index++)
+    for (let gap = gapBefore(messages, index); ; gap = Math.floor(gap / 0x80)) {
+      bytes++;
+      if (gap < 0x80) break;
+    }
+  return bytes;
 }
 
 /** Reads back what {@link encodeState} wrote. Throws `Damaged`. */

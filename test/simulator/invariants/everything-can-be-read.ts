@@ -7,5 +7,6 @@ export const everythingCanBeRead: Invariant = {
     for (const { topic, queue, unreadable } of seen.final) {
       if (unreadable !== undefined) yield { what: `${topic}/${queue}: ${unreadable}` };
     }
+    for (const what of seen.forwarding.unreadable) yield { what };
   },
 };
