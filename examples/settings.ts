@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { seededRandom } from "../src/adapters/faulty/faults.ts";
 
 const { env } = process;
@@ -5,7 +6,8 @@ const { env } = process;
 /** What the larger examples are told by their environment. Times are short where a run is to take seconds. */
 export const broker = env["TASSO_URL"] ?? "http://127.0.0.1:1290";
 /** The folder of their local databases. */
-export const databases = env["DATABASES"] ?? ".";
+export const databases = env["DATABASES"] ?? "examples/data";
+mkdirSync(databases, { recursive: true });
 /** How many orders, or loans. */
 export const count = Number(env["COUNT"] ?? 20);
 /** An order that is not paid in this time is cancelled (ms). */

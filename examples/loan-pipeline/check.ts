@@ -5,15 +5,19 @@
 import { conclude, grouped, messagesOf, untilSettled } from "../checking.ts";
 import { count } from "../settings.ts";
 import { Ledger } from "./ledger.ts";
-import { admin, type Decision, groups, type LoanRequest, topics } from "./loans.ts";
+import { admin, type Decision, groups, type LoanRequest, makeTopics, topics } from "./loans.ts";
 
 const hops = [
   [groups.applications, topics.requests],
   [groups.verification, topics.applications],
   [groups.bank, topics.decisions],
 ] as const;
+await makeTopics();
 const wrong = await untilSettled(async () => {
   const left: string[] = [];
+  const { queues } = await admin.topic(topics.requests);
+  const missing = count - queues.reduce((all, { max }) => all + max, 0);
+  if (missing > 0) left.push(`${missing} of ${count} loans are not asked for`);
   for (const [group, topic] of hops) {
     const { total } = await admin.lag(group, topic);
     if (total > 0) left.push(`${total} of ${topic} are not consumed`);

@@ -5,15 +5,18 @@
 import { conclude, grouped, listed, messagesOf, untilSettled } from "../checking.ts";
 import { count } from "../settings.ts";
 import { Orders } from "./orders.ts";
-import { admin, consumerGroup, topic } from "./topic.ts";
+import { admin, consumerGroup, makeTopic, topic } from "./topic.ts";
 
 const orders = new Orders();
+await makeTopic();
 const unsettled = await untilSettled(async () => {
   const prepared = await listed(admin.transactions({ state: "PREPARED" }));
   const delayed = await listed(admin.delayed(topic));
   const { total } = await admin.lag(consumerGroup, topic);
   const open = orders.all().filter(({ state }) => state === "open");
+  const missing = count - orders.all().length;
   return [
+    ...(missing > 0 ? [`${missing} of ${count} orders are not taken`] : []),
     ...prepared.map(({ transactionId }) => `transaction ${transactionId} is still open`),
     ...delayed.map(({ messageId }) => `message ${messageId} still waits`),
     ...(total > 0 ? [`${total} messages are not consumed`] : []),
@@ -24,7 +27,6 @@ const unsettled = await untilSettled(async () => {
 const taken = orders.all().filter(({ state }) => state !== "refused");
 const announced = grouped(await messagesOf(admin, topic), (message) => message.text());
 const wrong = [...unsettled, ...orders.wrong()];
-if (orders.all().length < count) wrong.push(`${count} orders were wanted, ${taken.length} taken`);
 for (const { id } of taken) {
   const times = announced.get(id)?.length ?? 0;
   if (times !== 1) wrong.push(`${id} was announced ${times} times`);
