@@ -104,7 +104,7 @@ async function sealNowAndThen(run: Run): Promise<void> {
 
 /** Not before the end: a producer is done when he was answered himself. */
 function hearKeptReplies({ proxy, ledger }: Run): void {
-  const byId = new Map<string, Sending>();
+  const byId = new Map<string | undefined, Sending>();
   for (const sending of ledger.sendings) byId.set(batchIdOf(sending.call), sending);
   for (const { batchId, reply } of proxy.keptReplies) {
     const sending = byId.get(batchId);

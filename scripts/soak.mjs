@@ -29,6 +29,7 @@ const audits = [
   ],
   ...["ten-million", "functions-die", "alarm-dead", "delayed-deployed"],
   ...["delayed-on-time", "delayed-flood", "delayed-restart", "delayed-retries", "recall-races"],
+  "examples-with-kills",
 ];
 /** What an audit ends with where there is no strace or none may be used, or no emulator of AWS. */
 const notShown = {

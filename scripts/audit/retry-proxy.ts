@@ -18,6 +18,8 @@ export interface ProxyFaults {
   readonly droppedShare: number;
   /** Of first attempts, so many reach a server only after a retry of theirs was answered. */
   readonly heldBackShare: number;
+  /** Of requests that are no batch with an id, so many replies are thrown away. @default 0 */
+  readonly othersDroppedShare?: number;
 }
 
 const faultsDefault: ProxyFaults = { droppedShare: 0.3, heldBackShare: 0.1 };
@@ -56,7 +58,10 @@ interface Attempt {
 export class RetryProxy {
   url = "";
   /** Only what a server answered with success is counted: anything else says nothing about landing twice. */
-  readonly seen = { firstsDropped: 0, retriesDropped: 0, heldBack: 0, answeredByAll: 0 };
+  readonly seen = {
+    ...{ firstsDropped: 0, retriesDropped: 0, heldBack: 0, answeredByAll: 0 },
+    othersDropped: 0,
+  };
   readonly keptReplies: KeptReply[] = [];
   readonly violations: string[] = [];
   readonly #servers: readonly string[];
@@ -64,6 +69,7 @@ export class RetryProxy {
   readonly #http: Server;
   /** A connection for each request: one that is kept may be closed as it is used, which looks like a dead server. */
   readonly #agent = new Agent({ keepAlive: false });
+  readonly #otherDice = seededRandom(0);
   readonly #passages = new Map<string, Passage>();
   readonly #late: Promise<void>[] = [];
 
@@ -91,12 +97,16 @@ export class RetryProxy {
     const { method = "", url: path = "", headers } = request;
     const type = headers["content-type"] ?? "";
     const body = await buffer(request);
-    const wanted: Call = { method, path, headers: { "content-type": type }, body };
-    if (method !== "POST") {
-      await answer(response, await call(this.#agent, this.#servers[0] ?? "", { method, path }));
+    const wanted: Call =
+      body.length === 0
+        ? { method, path }
+        : { method, path, headers: { "content-type": type }, body };
+    const batchId = method === "POST" ? batchIdOf(wanted) : undefined;
+    if (batchId === undefined) {
+      await this.#takeOther(wanted, response);
       return;
     }
-    const passage = this.#passageOf(batchIdOf(wanted));
+    const passage = this.#passageOf(batchId);
     const first = passage.attempts++ === 0;
     const attempt = { call: wanted, dice: diceOf(passage) };
     const fate = attempt.dice();
@@ -112,6 +122,19 @@ export class RetryProxy {
       this.#keep(passage, reply, first ? "firstsDropped" : "retriesDropped");
       response.destroy();
     } else this.#passOn(passage, reply, response);
+  }
+
+  /** What has no id to cast dice from goes to the first server. Where that was killed, the connection breaks. */
+  async #takeOther(wanted: Call, response: ServerResponse): Promise<void> {
+    const lost = this.#otherDice() < (this.#faults.othersDroppedShare ?? 0);
+    try {
+      const reply = await call(this.#agent, this.#servers[0] ?? "", wanted);
+      if (lost) this.seen.othersDropped++;
+      else return await answer(response, reply);
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+    }
+    response.destroy();
   }
 
   #passageOf(batchId: string): Passage {
@@ -171,11 +194,12 @@ function answer(response: ServerResponse, { status, headers, body }: Reply): Pro
   return new Promise((resolve) => response.end(body, () => resolve()));
 }
 
-/** The id of the batch that a request sends, in either form, as hexadecimal digits. */
-export function batchIdOf({ headers, body = new Uint8Array() }: Call): string {
+/** The id of the batch that a request sends, in either form, as hexadecimal digits; `undefined` where it sends none. */
+export function batchIdOf({ headers, body = new Uint8Array() }: Call): string | undefined {
+  if (body.length === 0) return undefined;
   if (headers?.["content-type"] === batchType)
     return Buffer.from(readBatch(body).id).toString("hex");
-  return (JSON.parse(Buffer.from(body).toString()) as { readonly batchId: string }).batchId;
+  return (JSON.parse(Buffer.from(body).toString()) as { readonly batchId?: string }).batchId;
 }
 
 function diceOf({ batchId, attempts }: Passage): () => number {

@@ -2,11 +2,13 @@ import { ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, describe, expect, it } from "vitest";
 import { operations } from "../../src/api/operations.ts";
 import { runApiSuite } from "../api/api.suite.ts";
+import { runSmallExamples } from "../examples/small-examples.cases.ts";
 import { deploy, emulated, emulatedUrl } from "../support/deployment.ts";
 import { startEmulator } from "../support/emulator.ts";
 import { call } from "../support/http-client.ts";
 import { startTokenIssuer } from "../support/json-web-tokens.ts";
 import { rootCredentials, signedFetch } from "../support/signed-fetch.ts";
+import { startSigningProxy } from "../support/signing-proxy.ts";
 import { newUserKey, TestStack } from "../support/test-stacks.ts";
 
 /**
@@ -46,10 +48,15 @@ if (typeof emulator === "string") {
   });
   const urlOf = (stack: string) => emulatedUrl(emulator, outputs[stack]);
   const everybody = await newUserKey(emulator.endpoint, outputs["TassoUrl"]);
+  const signing = await startSigningProxy(
+    urlOf("TassoUrl"),
+    signedFetch(everybody, { service: "lambda" }),
+  );
   const suites = performance.now();
 
   afterAll(async () => {
     const suiteSeconds = secondsSince(suites);
+    signing.stop();
     await everybody.remove();
     await remove();
     issuer.close();
@@ -70,6 +77,8 @@ if (typeof emulator === "string") {
       stop: async () => {},
     }),
   });
+
+  runSmallExamples("the stack with a Function URL", () => signing.url);
 
   describe("a sealed segment of a deployed stack", () => {
     it("becomes an object in S3, from which its messages are read back", async () => {

@@ -1,9 +1,7 @@
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { type Ran, runScript } from "../support/run-script.ts";
 
 /** The audits in scripts/, in short: each demands that the server passes and that its known bug is caught. */
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const seed = 1290;
 const limitMs = 150_000;
 const notInstalled = 3;
@@ -93,29 +91,11 @@ describe("the audit", () => {
   });
 });
 
-interface Ran {
-  readonly code: number | null;
-  readonly output: string;
-}
-
 async function expectPass(script: string, rounds: number): Promise<void> {
   const { code, output } = await run(script, rounds);
   expect(code, output).toBe(0);
 }
 
 function run(script: string, rounds: number): Promise<Ran> {
-  const options = ["--seed", String(seed), "--rounds", String(rounds)];
-  return new Promise((resolve, reject) => {
-    const child = spawn("node", ["--import", "tsx", `scripts/${script}.ts`, ...options], {
-      cwd: root,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream.on("data", (chunk: Buffer) => {
-        output += chunk.toString();
-      });
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, output }));
-  });
+  return runScript(`scripts/${script}.ts`, ["--seed", String(seed), "--rounds", String(rounds)]);
 }
