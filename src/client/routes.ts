@@ -151,7 +151,12 @@ export class Routes {
   async #askBroker(topic: string, endpoint: Endpoint, options: AskOptions): Promise<ToldRoute> {
     if (!this.#withoutRoutes.has(endpoint)) {
       try {
-        return await this.#askRoute(topic, endpoint, options);
+        const told = await this.#askRoute(topic, endpoint, options);
+        // It tells of itself, and is reached here: what it takes for its address may be that of others' way to it.
+        return {
+          ...told,
+          brokers: told.brokers.map((each) => ({ ...each, endpoint: endpoint.url })),
+        };
       } catch (error) {
         if (!isTassoError(error) || error.code !== "route_not_found") throw error;
         this.#withoutRoutes.add(endpoint);
