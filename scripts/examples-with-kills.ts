@@ -80,16 +80,29 @@ interface Run {
   readonly lost: number;
 }
 
+const made = new Map<string, string>();
+
+/** As it is, made once. */
+async function bundled(source: string): Promise<string> {
+  const bundle =
+    made.get(source) ?? (await buildServer(`example-${source.replace(/\W/g, "-")}`, [], source));
+  made.set(source, bundle);
+  return bundle;
+}
+
 /** The server, the processes of an example and its check; one of them changed where it is the control. */
 async function bundlesOf(
   { name, first, processes }: Example,
   changed?: Pick<Control, "entry" | "patches">,
 ) {
-  const bundles = new Map([["server", await buildServer("examples-server")]]);
+  const bundles = new Map([["server", await bundled("src/local/main.ts")]]);
   for (const entry of [...processes, "check", ...(first === undefined ? [] : [first])]) {
-    const own = entry === changed?.entry ? changed.patches : [];
-    const file = `examples/${name}/${entry}.ts`;
-    bundles.set(entry, await buildServer(`${name}-${entry}`, own, file));
+    const source = `examples/${name}/${entry}.ts`;
+    const isChanged = entry === changed?.entry;
+    const bundle = isChanged
+      ? buildServer("example-control", changed?.patches, source)
+      : bundled(source);
+    bundles.set(entry, await bundle);
   }
   return bundles;
 }
