@@ -79,8 +79,9 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   // What a webhook settles by itself is not to come while the log is read.
   if (auditor.hasWebhook) await transactionsEnd(cluster, auditor, { isAsked: false });
   await readEverything(cluster, auditor, scenario);
-  await consumeEverything(cluster, auditor.consumption);
-  if (scenario.forwarders > 0) await readForwards(cluster, auditor.forwarding);
+  await noting(cluster, () => consumeEverything(cluster, auditor.consumption));
+  if (scenario.forwarders > 0)
+    await noting(cluster, () => readForwards(cluster, auditor.forwarding));
   // What is delayed is not asked about for days.
   const isAsked = seed % 2 === 0 || auditor.delayed.size > 0;
   if (!auditor.hasWebhook) await transactionsEnd(cluster, auditor, { isAsked });
@@ -101,6 +102,15 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
     history: world.history,
     messages: auditor.final.reduce((sum, { messages }) => sum + messages.length, 0),
   };
+}
+
+/** What cannot be consumed because it is damaged is a violation, and the rest is looked at all the same. */
+async function noting(cluster: Cluster, look: () => Promise<void>): Promise<void> {
+  try {
+    await look();
+  } catch (error) {
+    cluster.bugs.push(`at the end: ${String((error as Error).stack)}`);
+  }
 }
 
 /** Requests, stalls and retries that are under way when calm begins have ended so much later. */
