@@ -28,7 +28,7 @@ import {
 export interface ProducerOptions extends ClientOptions {
   /** Names the producers that can say what became of each other's transactions; needed for `sendInTransaction`. */
   readonly group?: string;
-  /** Asked about transactions of the group that nobody ended. It is asked from the first transaction on. */
+  /** Asked about transactions of the group that nobody ended. It is asked from the first transaction on, or from `answerChecks` on. */
   readonly checker?: Checker;
   /** So long a message given to `sendAsync` waits for others (ms). @default 5 */
   readonly lingerMs?: number;
@@ -159,6 +159,16 @@ export class Producer implements AsyncDisposable {
   ): Promise<TransactionReceipt> {
     this.#expectOpen();
     return this.#kept(this.#transactions.send(message, localWork, options));
+  }
+
+  /**
+   * Has the checker asked from now on, about what others of the group left open in this topic or it did itself before it
+   * was restarted. Without this it is asked from its own first transaction on. Throws where the producer has no `group` or
+   * no `checker`, and where no broker of the topic is found within the deadline.
+   */
+  answerChecks(topic: string, options: CallOptions = {}): Promise<void> {
+    this.#expectOpen();
+    return this.#kept(this.#transactions.answerChecks(topic, options));
   }
 
   /**

@@ -69,14 +69,11 @@ export class Transactions {
     localWork: (transactionId: string) => Promise<Outcome>,
     options: TransactionOptions,
   ): Promise<TransactionReceipt> {
-    const group = this.#group;
-    if (group === undefined) throw misuse("group", group, "given to send in a transaction");
-    if (this.#checker === undefined)
-      throw misuse("checker", "absent", "given to send in a transaction");
+    const { group, checker } = this.#asked();
     toBatchMessage(message, "message", 0);
     const { topic } = message;
     const { broker, transactionId, messageId } = await this.#prepare(message, group, options);
-    this.#poll(broker, group, this.#checker);
+    this.#poll(broker, group, checker);
     let outcome: Outcome;
     try {
       outcome = await localWork(transactionId);
@@ -94,6 +91,20 @@ export class Transactions {
         return { ...base, error };
       throw error;
     }
+  }
+
+  /** Has the checker asked about transactions of others of the group, too, by all brokers that hold the topic. */
+  async answerChecks(topic: string, options: CallOptions): Promise<void> {
+    const { group, checker } = this.#asked();
+    const { brokers } = await this.#connection.route(topic, options);
+    for (const broker of brokers.values()) this.#poll(broker, group, checker);
+  }
+
+  #asked(): { readonly group: string; readonly checker: Checker } {
+    const [group, checker] = [this.#group, this.#checker];
+    if (group === undefined) throw misuse("group", group, "given to send in a transaction");
+    if (checker === undefined) throw misuse("checker", "absent", "given to send in a transaction");
+    return { group, checker };
   }
 
   async close(): Promise<void> {

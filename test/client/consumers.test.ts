@@ -231,6 +231,29 @@ describe("transactions", () => {
     await reader.assign([{ topic, queue: 0 }]);
     expect(await pollAll(reader)).toEqual(["a", "c"]);
   });
+
+  it("of a producer that is gone are told to another of its group that sends nothing", async () => {
+    const gone = new Producer({ ...options(), group: "shop", checker: () => "unknown" });
+    const left = { topic, body: "left", queue: 0 };
+    const { transactionId } = await gone.sendInTransaction(left, async () => "unknown");
+    await gone.close();
+    const asked: string[] = [];
+    await using other = new Producer({
+      ...options(),
+      group: "shop",
+      checker: (check) => {
+        asked.push(check.transactionId);
+        return "commit";
+      },
+    });
+    await other.answerChecks(topic);
+    await until(() => asked.length === 1);
+    expect(asked).toEqual([transactionId]);
+    await clock.sleep(1_000);
+    await using reader = new PullConsumer(options());
+    await reader.assign([{ topic, queue: 0 }]);
+    expect(await pollAll(reader)).toEqual(["left"]);
+  });
 });
 
 function options() {
