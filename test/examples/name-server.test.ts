@@ -20,7 +20,12 @@ it("the example of the name server shows who asks whom, and where the message we
     const environment = { TASSO_NAME_SERVER: at };
     const { code, output } = await runScript("examples/07-name-server.ts", [], environment);
     expect(code, output).toBe(0);
-    expect(output.trim().replace(/[0-9a-f]{40}$/, "<id>").split("\n")).toEqual([
+    expect(
+      output
+        .trim()
+        .replace(/[0-9a-f]{40}$/, "<id>")
+        .split("\n"),
+    ).toEqual([
       `shop -> name server at ${at}: who holds "bread"?`,
       `name server -> shop: broker "bakery" at ${broker.url}`,
       'shop -> broker "bakery": store "two loaves"',

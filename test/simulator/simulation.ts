@@ -76,17 +76,12 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   // What is under way ends by itself: every request has a deadline, and nobody begins a new one.
   await world.runTo(Math.max(world.now, world.quietUntil) + restMs);
   for (const client of clients) client.retire();
-  // What a webhook settles by itself is not to come while the log is read.
-  if (auditor.hasWebhook) await transactionsEnd(cluster, auditor, { isAsked: false });
-  await readEverything(cluster, auditor, scenario);
-  await noting(cluster, () => consumeEverything(cluster, auditor.consumption));
-  if (scenario.forwarders > 0)
-    await noting(cluster, () => readForwards(cluster, auditor.forwarding));
-  // What is delayed is not asked about for days.
-  const isAsked = seed % 2 === 0 || auditor.delayed.size > 0;
-  if (!auditor.hasWebhook) await transactionsEnd(cluster, auditor, { isAsked });
-  await afterAllIsDue(cluster, auditor, scenario);
-  auditor.leftBehind.push(...(await afterDays(cluster)));
+  try {
+    await lookAtEverything(cluster, auditor, scenario, seed);
+  } catch (error) {
+    // What cannot be read or consumed to its end is a violation like any other.
+    cluster.bugs.push(`at the end: ${String((error as Error).stack)}`);
+  }
 
   const violations = [
     ...invariants.flatMap(({ name, check }) =>
@@ -104,13 +99,23 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
   };
 }
 
-/** What cannot be consumed because it is damaged is a violation, and the rest is looked at all the same. */
-async function noting(cluster: Cluster, look: () => Promise<void>): Promise<void> {
-  try {
-    await look();
-  } catch (error) {
-    cluster.bugs.push(`at the end: ${String((error as Error).stack)}`);
-  }
+/** When everything has come to rest: what lies in the log, is given to consumers, and is left behind. */
+async function lookAtEverything(
+  cluster: Cluster,
+  auditor: Auditor,
+  scenario: Scenario,
+  seed: number,
+): Promise<void> {
+  // What a webhook settles by itself is not to come while the log is read.
+  if (auditor.hasWebhook) await transactionsEnd(cluster, auditor, { isAsked: false });
+  await readEverything(cluster, auditor, scenario);
+  await consumeEverything(cluster, auditor.consumption);
+  if (scenario.forwarders > 0) await readForwards(cluster, auditor.forwarding);
+  // What is delayed is not asked about for days.
+  const isAsked = seed % 2 === 0 || auditor.delayed.size > 0;
+  if (!auditor.hasWebhook) await transactionsEnd(cluster, auditor, { isAsked });
+  await afterAllIsDue(cluster, auditor, scenario);
+  auditor.leftBehind.push(...(await afterDays(cluster)));
 }
 
 /** Requests, stalls and retries that are under way when calm begins have ended so much later. */

@@ -88,7 +88,7 @@ export class Checks {
     const entries = await firstEntries(io, producerGroup, { to, limit: max });
     if (entries.length === 0) return [];
     const group = await this.#groups.get(io, producerGroup);
-    const taken: Promise<Check | undefined>[] = [];
+    const due: DueHalf[] = [];
     let bytes = 0;
     for (const half of await openHalves(io, entries.slice(0, max))) {
       if (isExhausted(io, half, group)) {
@@ -97,10 +97,15 @@ export class Checks {
       }
       const { batch } = half;
       bytes += batch.large?.length ?? batch.bytes.length;
-      if (bytes > bytesMax && taken.length > 0) break;
-      taken.push(lease(io, half, group, isCounted));
+      if (bytes > bytesMax && due.length > 0) break;
+      due.push(half);
     }
-    return (await Promise.all(taken)).filter((check) => check !== undefined);
+    // Only now, when nothing else is waited for: one that fails meanwhile would fail with nobody there.
+    const leases = await Promise.allSettled(due.map((half) => lease(io, half, group, isCounted)));
+    const taken = leases.flatMap((each) => (each.status === "fulfilled" ? (each.value ?? []) : []));
+    const failed = leases.find((each) => each.status === "rejected");
+    if (taken.length === 0 && failed !== undefined) throw failed.reason;
+    return taken;
   }
 }
 

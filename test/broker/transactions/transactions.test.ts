@@ -5,6 +5,7 @@ import { limits } from "../../../src/broker/limits.ts";
 import { decodeBatch } from "../../../src/broker/log/batch.ts";
 import { placedBatches } from "../../../src/broker/log/batch-row.ts";
 import { metered, Usage } from "../../../src/broker/metering.ts";
+import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
 import { partitions, type QueueId } from "../../../src/broker/schema.ts";
 import type { OutgoingMessage } from "../../../src/broker/sending/outgoing-message.ts";
@@ -267,6 +268,24 @@ describe("a check", () => {
     const ended = { code: "transaction_ended", state: "DISCARDED" };
     expect(await refusalOf(broker.transactions.commit(io, id))).toMatchObject(ended);
     expect(await refusalOf(broker.transactions.rollback(io, id))).toMatchObject(ended);
+  });
+
+  // A rejection that nobody waited for yet ended the process (found by the simulator).
+  it("fails for whoever asked, and harms nobody else, where it is not stored while others are discarded", async () => {
+    const { io, broker } = await world();
+    await broker.producerGroups.change(io, "shop", { checksMax: 1 });
+    for (let half = 0; half < 8; half++) await prepare(io, broker);
+    io.clock.pass(10 * second);
+    await take(io, broker);
+    for (let half = 0; half < 8; half++) await prepare(io, broker);
+    io.clock.pass(minute);
+    const store = new HookedStore(io.store);
+    store.beforeCommit = async ([first, ...more]) => {
+      if (first?.kind === "delete" && more.length === 1) throw new Unavailable("not stored");
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    };
+    await expect(take({ ...io, store }, broker)).rejects.toThrow(Unavailable);
+    expect(await take(io, broker)).toHaveLength(8);
   });
 
   it("is not made where a transaction ended, before or after somebody was asked", async () => {
