@@ -120,12 +120,12 @@ export const mutantsOfTransactions: readonly Mutant[] = [
     ],
   },
   {
-    name: "a check that is given out again at once",
+    name: "a check that is given out again too soon",
     patches: [
       {
         file: checks,
         find: "  const next = { producerGroup, dueAt: now + checkEveryMs, id };",
-        replace: "  const next = { producerGroup, dueAt: now + 0 * checkEveryMs, id };",
+        replace: "  const next = { producerGroup, dueAt: now + checkEveryMs / 10, id };",
       },
     ],
   },
