@@ -48,7 +48,7 @@ const hourAhead: Patch = {
 
 const noSweep: Patch = {
   file: "functions/on-alarm.ts",
-  find: ": await sweep();",
+  find: ": await sweepAndBeat();",
   replace: ": undefined;",
 };
 

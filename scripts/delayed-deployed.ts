@@ -58,20 +58,25 @@ const probed: Patch = {
 };
 
 const sendersDie: Patch = {
-  file: "functions/serve.ts",
+  file: "functions/answering.ts",
   find: "    const answer = await api(request);",
   replace: `    const answer = await api(request);
-    if (name === "send" && Math.random() < ${deathShare}) {
+    if (dimensions.function === "send" && Math.random() < ${deathShare}) {
       appendFileSync(${countingFile}, "died\\n");
       process.exit(1);
     }`,
 };
 
-const appending: readonly Patch[] = ["functions/on-alarm.ts", "functions/serve.ts"].map((file) => ({
+const appending: readonly Patch[] = [
+  { file: "functions/on-alarm.ts", import: 'import { awsPorts, logOnAws } from "./aws-ports.ts";' },
+  {
+    file: "functions/answering.ts",
+    import: 'import { toRequest, toResult } from "./http-events.ts";',
+  },
+].map(({ file, import: find }) => ({
   file,
-  find: 'import { awsPorts, logOnAws } from "./aws-ports.ts";',
-  replace:
-    'import { appendFileSync } from "node:fs"; import { awsPorts, logOnAws } from "./aws-ports.ts";',
+  find,
+  replace: `import { appendFileSync } from "node:fs"; ${find}`,
 }));
 
 const tooEager: readonly Patch[] = [

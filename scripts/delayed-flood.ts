@@ -168,7 +168,7 @@ async function findWrong(
 
 const turnsNothing: Patch = {
   file: "src/broker/log/queue-appender.ts",
-  find: "? [...puts, ...turns.map(({ write }) => write), entryCheck(this.#queue, segment)]",
+  find: "? [...puts, ...along.flatMap((each) => each.writes), entryCheck(this.#queue, segment)]",
   replace: "? [...puts, entryCheck(this.#queue, segment)]",
 };
 

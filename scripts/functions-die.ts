@@ -30,19 +30,19 @@ const { rounds, controlOnly, seed } = readCommandLine("functions-die", { rounds:
 /** The exit switch. It exists in this bundle only. */
 const deaths: readonly Patch[] = [
   {
-    file: "functions/serve.ts",
+    file: "functions/answering.ts",
     find: "    const answer = await api(request);",
     replace: `    const die = () => { appendFileSync(${countingFile}, "died\\n"); process.exit(1); };
-    const fate = name === "send" ? Math.random() : 1;
+    const fate = dimensions.function === "send" ? Math.random() : 1;
     if (fate < ${deathShare / 2}) setTimeout(die, 20 * Math.random());
     const answer = await api(request);
     if (fate < ${deathShare}) die();`,
   },
   {
-    file: "functions/serve.ts",
-    find: 'import { awsPorts, logOnAws } from "./aws-ports.ts";',
+    file: "functions/answering.ts",
+    find: 'import { toRequest, toResult } from "./http-events.ts";',
     replace:
-      'import { appendFileSync } from "node:fs"; import { awsPorts, logOnAws } from "./aws-ports.ts";',
+      'import { appendFileSync } from "node:fs"; import { toRequest, toResult } from "./http-events.ts";',
   },
 ];
 
