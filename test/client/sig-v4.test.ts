@@ -1,7 +1,7 @@
 import { SignatureV4 } from "@smithy/signature-v4";
 import { describe, expect, it } from "vitest";
+import { Sha256 } from "../../src/adapters/aws/sha256.ts";
 import { sigV4 } from "../../src/client/sig-v4.ts";
-import { Sha256 } from "../support/signed-fetch.ts";
 
 const credentials = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "secret" };
 

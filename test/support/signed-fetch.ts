@@ -1,5 +1,5 @@
-import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
+import { Sha256 } from "../../src/adapters/aws/sha256.ts";
 import type { Fetch } from "./http-client.ts";
 
 export interface Credentials {
@@ -33,24 +33,4 @@ export function signedFetch(
     const { host: _, ...headers } = signed.headers;
     return fetch(url, { ...request, headers });
   };
-}
-
-/** The signer's idea of a hash. */
-export class Sha256 {
-  readonly #hash;
-
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    this.#hash =
-      secret === undefined ? createHash("sha256") : createHmac("sha256", secret as string);
-  }
-
-  update(chunk: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(chunk as string);
-  }
-
-  reset(): void {}
-
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
 }

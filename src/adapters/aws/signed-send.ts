@@ -1,6 +1,6 @@
-import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import type { Send } from "../../nameserver/registrar.ts";
+import { Sha256 } from "./sha256.ts";
 
 export interface Signature {
   readonly region: string;
@@ -28,24 +28,4 @@ export function signedSend({ region, credentials }: Signature): Send {
     const { host: _, ...rest } = signed.headers;
     return fetch(url, { ...request, headers: rest });
   };
-}
-
-/** The signer's idea of a hash. */
-class Sha256 {
-  readonly #hash;
-
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    this.#hash =
-      secret === undefined ? createHash("sha256") : createHmac("sha256", secret as string);
-  }
-
-  update(chunk: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(chunk as string);
-  }
-
-  reset(): void {}
-
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
 }

@@ -8,13 +8,13 @@ import { receiptHandleOf } from "../../../src/broker/consuming/receipt-handle.ts
 import { acknowledge, giveBack } from "../../../src/broker/consuming/settle-receipts.ts";
 import { limits } from "../../../src/broker/limits.ts";
 import type { StoredMessage } from "../../../src/broker/log/stored-messages.ts";
-import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
-import type { CommitResult, Store } from "../../../src/broker/ports/store.ts";
+import type { Store } from "../../../src/broker/ports/store.ts";
 import { keys } from "../../../src/broker/schema.ts";
 import type { OwnWrite } from "../../../src/broker/sending/own-rows.ts";
 import { sendMessages } from "../../../src/broker/sending/send-messages.ts";
 import { refusalOf } from "../../support/code-of.ts";
+import { dyingAt } from "../../support/dying-store.ts";
 import { behindFaults, memoryPorts } from "../../support/memory-ports.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -434,24 +434,5 @@ function worldOf(io: Ports & { readonly clock: VirtualClock }, broker: Broker) {
     async storedIds(topic: string) {
       return (await stored(topic)).map(({ messageId }) => messageId);
     },
-  };
-}
-
-/** Whoever asks this store is never answered from some call on: dead before it was done, or after, or told that nobody knows. */
-function dyingAt(store: Store, call: number, how: "before" | "after" | "unknown"): Store {
-  let calls = 0;
-  async function through<T>(act: () => Promise<T>, isCommit: boolean): Promise<T> {
-    calls++;
-    if (calls < call) return act();
-    if (how === "before" || calls > call) return new Promise<T>(() => {});
-    await act();
-    if (how === "after") return new Promise<T>(() => {});
-    if (!isCommit) throw new Unavailable("once");
-    return { outcome: "unknown" } satisfies CommitResult as T;
-  }
-  return {
-    get: (wanted) => through(() => store.get(wanted), false),
-    scan: (range) => through(() => store.scan(range), false),
-    commit: (writes, until) => through(() => store.commit(writes, until), true),
   };
 }

@@ -3,9 +3,8 @@ import { LmdbStore } from "../../../src/adapters/local/lmdb-store.ts";
 import { Broker } from "../../../src/broker/broker.ts";
 import { utf8 } from "../../../src/broker/bytes.ts";
 import { limits } from "../../../src/broker/limits.ts";
-import { Unavailable } from "../../../src/broker/ports/failures.ts";
 import type { Ports } from "../../../src/broker/ports/ports.ts";
-import type { CommitResult, Store } from "../../../src/broker/ports/store.ts";
+import type { Store } from "../../../src/broker/ports/store.ts";
 import { keys, partitions } from "../../../src/broker/schema.ts";
 import type { OwnWrite } from "../../../src/broker/sending/own-rows.ts";
 import {
@@ -14,6 +13,7 @@ import {
 } from "../../../src/broker/sending/send-with-rows.ts";
 import { makeTemporaryFolder } from "../../adapters/local/temporary-folder.ts";
 import { refusalOf } from "../../support/code-of.ts";
+import { dyingAt } from "../../support/dying-store.ts";
 import { memoryPorts } from "../../support/memory-ports.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -165,23 +165,4 @@ async function world(store?: Store, clock = new VirtualClock()) {
 async function end(io: Ports, broker: Broker): Promise<number> {
   const { id: topicId } = await broker.topics.get(io, "orders");
   return (await new Broker(io).log.range(io, { topicId, queue: 0 })).max;
-}
-
-/** Whoever asks this store is never answered from some call on: dead before it was done, or after, or told that nobody knows. */
-function dyingAt(store: Store, call: number, how: "before" | "after" | "unknown"): Store {
-  let calls = 0;
-  async function through<T>(act: () => Promise<T>, isCommit: boolean): Promise<T> {
-    calls++;
-    if (calls < call) return act();
-    if (how === "before" || calls > call) return new Promise<T>(() => {});
-    await act();
-    if (how === "after") return new Promise<T>(() => {});
-    if (!isCommit) throw new Unavailable("once");
-    return { outcome: "unknown" } satisfies CommitResult as T;
-  }
-  return {
-    get: (wanted) => through(() => store.get(wanted), false),
-    scan: (range) => through(() => store.scan(range), false),
-    commit: (writes, until) => through(() => store.commit(writes, until), true),
-  };
 }
